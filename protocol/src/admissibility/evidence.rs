@@ -1,0 +1,135 @@
+//! What a case consists of.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{AuthorityKind, Standing};
+use crate::ids::{AuthorityId, OrganisationId, Position, StatementId, Timestamp};
+use crate::lineage::EdgeKind;
+use crate::observation::{Observation, SubjectKey};
+
+/// How evidence relates to what was asked about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Relation {
+    /// It is about the subject itself.
+    Itself,
+    /// It is about something that the subject rests on, over these edges.
+    Reached(Vec<EdgeKind>),
+}
+
+/// How well it is proven that a statement stands in its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReceiptStanding {
+    /// Not at all.
+    None,
+    /// By a head of its organisation.
+    Receipted,
+    /// By a head that a quorum of witnesses had seen at this time.
+    Witnessed {
+        /// When the quorum was reached.
+        at: Timestamp,
+    },
+}
+
+/// Whether the deciding organisation recognises the author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecognitionStanding {
+    /// It is one of its own authorities.
+    Own,
+    /// By this statement.
+    Recognised(StatementId),
+    /// No.
+    Unrecognised,
+}
+
+/// Whether what is known of a chain is recent enough to rely on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Freshness {
+    /// Within the charter's limit.
+    Fresh,
+    /// Last confirmed so many seconds ago, beyond the limit.
+    Stale {
+        /// Age in seconds.
+        age_s: u64,
+    },
+}
+
+/// One observation, with all that decides what it is worth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    /// The observation's statement.
+    pub statement: StatementId,
+    /// Whose chain it stands in.
+    pub organisation: OrganisationId,
+    /// Where.
+    pub position: Position,
+    /// Who signed.
+    pub authority: AuthorityId,
+    /// What the signer is.
+    pub kind: AuthorityKind,
+    /// The signer's role.
+    pub role: String,
+    /// Levels of delegation between the root keys and the signer.
+    pub depth: u8,
+    /// How the signer's credential stands for this statement.
+    pub standing: Standing,
+    /// What was observed.
+    pub observation: Observation,
+    /// How it relates to the request.
+    pub relation: Relation,
+    /// How well its place in the chain is proven.
+    pub receipt: ReceiptStanding,
+    /// Whether the deciding organisation recognises the signer.
+    pub recognition: RecognitionStanding,
+    /// The organisation's parent, as it declares it.
+    pub parent: Option<String>,
+    /// Whether what is known of the chain is recent.
+    pub freshness: Freshness,
+}
+
+/// What speaks against going ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// Evidence or an artifact was withdrawn.
+    Recall,
+    /// An authority found against the subject.
+    Adverse,
+    /// An organisation in the lineage signed contradicting heads.
+    Fork,
+}
+
+impl FindingKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recall => "recall",
+            Self::Adverse => "adverse",
+            Self::Fork => "fork",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// Its kind.
+    pub kind: FindingKind,
+    /// The organisation that it comes from, or is about.
+    pub organisation: OrganisationId,
+    /// The statement that says so, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<StatementId>,
+    /// Evidence that it takes the ground from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<StatementId>,
+    /// Subjects that it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<SubjectKey>,
+    /// Why.
+    pub reason: String,
+}

@@ -1,0 +1,454 @@
+//! From chains and statements to a case.
+//!
+//! The same function builds the case when a node decides and when anybody recomputes the decision from a bundle, so
+//! that what is decided depends on nothing that the decision does not record.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::decision::{Activation, Basis, Decision, EvidenceRef};
+use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
+use super::evidence::{
+    Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+};
+use super::verdict::Verdict;
+use crate::actuation::Request;
+use crate::chain::cosignature::{self, Cosignature};
+use crate::chain::head::{Head, HeadError, SignedHead};
+use crate::chain::note::{Note, NoteError};
+use crate::identity::OrganisationState;
+use crate::ids::{MeshId, OrganisationId, StatementId, Timestamp};
+use crate::keys::PublicKey;
+use crate::limits::LINEAGE_DEPTH_MAX;
+use crate::lineage::graph::{EdgeSet, EdgeSource};
+use crate::lineage::{Edge, EdgeKind, Recall, edges};
+use crate::mesh::Membership;
+use crate::observation::{Subject, SubjectKey};
+use crate::statement::{Payload, Signatory, Verified};
+
+/// What is known of one chain: its state and standing statements under one head.
+pub struct ChainView<'a> {
+    /// The state after the head's size.
+    pub state: &'a OrganisationState,
+    /// The standing statements under the head, in chain order.
+    pub standing: Vec<&'a Verified>,
+    /// The head, with its cosignatures and when it was last confirmed.
+    pub basis: Basis,
+}
+
+/// What a decision is made from.
+pub struct Inputs<'a> {
+    /// Who decides.
+    pub decider: OrganisationId,
+    /// What is asked.
+    pub request: Request,
+    /// When.
+    pub time: Timestamp,
+    /// The mesh whose charter applies.
+    pub mesh: Option<MeshId>,
+    /// What is known of each chain.
+    pub chains: BTreeMap<OrganisationId, ChainView<'a>>,
+    /// Observations and links to be weighed.
+    pub evidence: Vec<&'a Verified>,
+    /// Organisations that are known to have signed contradicting heads.
+    pub forked: BTreeSet<OrganisationId>,
+}
+
+/// Why no case can be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GatherError {
+    /// The decider's own chain is not among the chains.
+    #[error("the chain of {0}, who decides, is not there")]
+    NoDecider(OrganisationId),
+    /// No profile is in force.
+    #[error(
+        "no profile is active; declare one with `profile declare` and activate it with `profile activate`"
+    )]
+    NoActivation,
+    /// An activation names a statement that is no profile of its chain.
+    #[error("the activation names {0}, which is no profile of this chain")]
+    NoProfile(StatementId),
+    /// A head in the basis does not verify.
+    #[error("basis of {organisation}: {error}")]
+    Head {
+        /// Whose head.
+        organisation: OrganisationId,
+        /// What is wrong.
+        error: HeadError,
+    },
+    /// A cosignature in the basis does not verify.
+    #[error("basis of {organisation}: {error}")]
+    Cosignature {
+        /// Whose head.
+        organisation: OrganisationId,
+        /// What is wrong.
+        error: NoteError,
+    },
+    /// Evidence lies outside the chains that are known.
+    #[error("evidence {0} is in none of the chains under the heads given")]
+    Outside(StatementId),
+    /// See the inner error.
+    #[error("{0}")]
+    Case(#[from] CaseError),
+}
+
+/// The mesh's membership, as the votes in the chains' standing statements say.
+pub fn membership(mesh: MeshId, chains: &BTreeMap<OrganisationId, ChainView<'_>>) -> Option<Membership> {
+    let all = || chains.values().flat_map(|chain| chain.standing.iter());
+    let mut membership = all().find_map(|verified| match verified.payload() {
+        Payload::Charter(charter) if MeshId::from(verified.id()) == mesh => {
+            Some(Membership::new(mesh, charter.clone()))
+        }
+        _ => None,
+    })?;
+    for verified in all() {
+        if let Payload::Admission(admission) = verified.payload() {
+            membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
+        }
+    }
+    Some(membership)
+}
+
+/// The activation in force in a chain, and its statement.
+fn activation<'a>(chain: &ChainView<'a>) -> Option<(StatementId, &'a Activation)> {
+    chain.standing.iter().rev().find_map(|verified| match verified.payload() {
+        Payload::Activation(activation) => Some((verified.id(), activation)),
+        _ => None,
+    })
+}
+
+/// Builds the case.
+///
+/// # Errors
+/// [`GatherError`].
+pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
+    let own = inputs.chains.get(&inputs.decider).ok_or(GatherError::NoDecider(inputs.decider))?;
+    let (_, activation) = activation(own).ok_or(GatherError::NoActivation)?;
+    let mut profiles = Vec::with_capacity(activation.profiles.len());
+    for id in &activation.profiles {
+        let declared = own.standing.iter().find(|verified| verified.id() == *id);
+        let Some(Payload::Profile(profile)) = declared.map(|verified| verified.payload()) else {
+            return Err(GatherError::NoProfile(*id));
+        };
+        profiles.push(DeclaredProfile { declared_by: *id, profile: (**profile).clone() });
+    }
+    let edge_set: EdgeSet =
+        inputs.evidence.iter().flat_map(|verified| edges(verified.id(), verified.payload())).collect();
+    let Ok(reached) = reach(&inputs.request.subjects, &edge_set);
+    let context = Context::new(inputs, own)?;
+    let mut evidence = Vec::with_capacity(inputs.evidence.len());
+    for verified in &inputs.evidence {
+        if let Some(item) = context.weighable(verified, &reached)? {
+            evidence.push(item);
+        }
+    }
+    let mut findings = recalls(inputs, &evidence, &reached);
+    findings.extend(adverse(&evidence));
+    findings.extend(forks(inputs, &evidence));
+    Ok(Case {
+        request: inputs.request.clone(),
+        time: inputs.time,
+        profiles,
+        composition: activation.composition.clone(),
+        evidence,
+        findings,
+    })
+}
+
+/// Decides: builds the case, evaluates it, and records both.
+///
+/// # Errors
+/// [`GatherError`].
+pub fn decide(inputs: &Inputs<'_>) -> Result<(Decision, Verdict), GatherError> {
+    let own = inputs.chains.get(&inputs.decider).ok_or(GatherError::NoDecider(inputs.decider))?;
+    let (activation, _) = activation(own).ok_or(GatherError::NoActivation)?;
+    let verdict = evaluate(&case(inputs)?)?;
+    let bytes = verdict.to_bytes().map_err(|_| GatherError::NoActivation)?;
+    let mut evidence: Vec<EvidenceRef> = inputs
+        .evidence
+        .iter()
+        .map(|verified| EvidenceRef {
+            organisation: verified.organisation(),
+            position: verified.position(),
+            statement: verified.id(),
+        })
+        .collect();
+    evidence.sort();
+    evidence.dedup();
+    let decision = Decision {
+        request: inputs.request.clone(),
+        time: inputs.time,
+        mesh: inputs.mesh,
+        activation,
+        basis: inputs.chains.values().map(|chain| chain.basis.clone()).collect(),
+        evidence,
+        forked: inputs.forked.iter().copied().collect(),
+        mode: verdict.mode,
+        verdict: crate::ids::ByteString(bytes),
+    };
+    Ok((decision, verdict))
+}
+
+/// Opens the head of a basis with the chain's key.
+///
+/// # Errors
+/// [`GatherError::Head`].
+pub fn open_head(basis: &Basis, state: &OrganisationState) -> Result<SignedHead, GatherError> {
+    let organisation = basis.organisation;
+    Head::parse(basis.head.0.as_slice())
+        .and_then(|head| head.verify(&state.description().chain_key))
+        .map_err(|error| GatherError::Head { organisation, error })
+}
+
+/// What holds for all evidence of a case.
+struct Context<'a, 'b> {
+    inputs: &'b Inputs<'a>,
+    recognitions: Vec<(StatementId, &'a crate::mesh::Recognition)>,
+    receipts: BTreeMap<OrganisationId, ReceiptStanding>,
+    freshness_s: Option<u64>,
+}
+
+impl<'a, 'b> Context<'a, 'b> {
+    fn new(inputs: &'b Inputs<'a>, own: &ChainView<'a>) -> Result<Self, GatherError> {
+        let membership = inputs.mesh.and_then(|mesh| membership(mesh, &inputs.chains));
+        let quorum = membership.as_ref().map_or(0, Membership::witness_quorum);
+        let witnesses: BTreeMap<OrganisationId, PublicKey> = inputs
+            .chains
+            .iter()
+            .map(|(organisation, chain)| (*organisation, chain.state.description().witness_key))
+            .collect();
+        let mut receipts = BTreeMap::new();
+        for (organisation, chain) in &inputs.chains {
+            let head = open_head(&chain.basis, chain.state)?;
+            let cosignatures = cosignatures(&chain.basis, &head, &witnesses)
+                .map_err(|error| GatherError::Cosignature { organisation: *organisation, error })?;
+            let standing = match cosignature::quorum_time(cosignatures.values(), quorum) {
+                Some(at) => ReceiptStanding::Witnessed { at },
+                None => ReceiptStanding::Receipted,
+            };
+            receipts.insert(*organisation, standing);
+        }
+        let recognitions = own
+            .standing
+            .iter()
+            .filter_map(|verified| match verified.payload() {
+                Payload::Recognition(recognition) => Some((verified.id(), recognition)),
+                _ => None,
+            })
+            .collect();
+        let freshness_s = membership.map(|membership| membership.charter().freshness_s);
+        Ok(Self { inputs, recognitions, receipts, freshness_s })
+    }
+
+    /// The evidence that a statement is, if it is an observation in reach of the request.
+    fn weighable(&self, verified: &Verified, reached: &Reached) -> Result<Option<Evidence>, GatherError> {
+        let outside = GatherError::Outside(verified.id());
+        let organisation = verified.organisation();
+        let chain = self.inputs.chains.get(&organisation).ok_or(outside.clone())?;
+        if !chain.state.size().contains(verified.position()) {
+            return Err(outside);
+        }
+        let Payload::Observation(observation) = verified.payload() else { return Ok(None) };
+        let Signatory::Authority(authority) = verified.signatory() else { return Ok(None) };
+        let path = observation
+            .subjects
+            .iter()
+            .filter_map(|subject| reached.get(&subject.key()))
+            .min_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        let Some(path) = path else { return Ok(None) };
+        let relation = if path.is_empty() { Relation::Itself } else { Relation::Reached(path.clone()) };
+        let record = chain.state.authorities().get(&authority);
+        let Some(record) = record else { return Err(outside) };
+        let role = &record.credential.role;
+        let recognition = if organisation == self.inputs.decider {
+            RecognitionStanding::Own
+        } else {
+            self.recognitions
+                .iter()
+                .find(|(_, r)| r.organisation == organisation && r.covers(role, &observation.claim))
+                .map_or(RecognitionStanding::Unrecognised, |(id, _)| RecognitionStanding::Recognised(*id))
+        };
+        let issued_at = verified.statement().header().issued_at;
+        let age_s = self.inputs.time.since(chain.basis.seen);
+        let is_stale =
+            organisation != self.inputs.decider && self.freshness_s.is_some_and(|limit| age_s > limit);
+        Ok(Some(Evidence {
+            statement: verified.id(),
+            organisation,
+            position: verified.position(),
+            authority,
+            kind: record.credential.kind,
+            role: role.clone(),
+            depth: record.depth,
+            standing: chain.state.standing_at(&authority, verified.position(), issued_at),
+            observation: (**observation).clone(),
+            relation,
+            receipt: self.receipts.get(&organisation).copied().unwrap_or(ReceiptStanding::None),
+            recognition,
+            parent: chain.state.description().parent.clone(),
+            freshness: if is_stale { Freshness::Stale { age_s } } else { Freshness::Fresh },
+        }))
+    }
+}
+
+/// The valid cosignatures on a basis.
+///
+/// # Errors
+/// [`NoteError`] when a line is no signature line, or a known witness's line is wrong.
+pub fn cosignatures(
+    basis: &Basis,
+    head: &SignedHead,
+    witnesses: &BTreeMap<OrganisationId, PublicKey>,
+) -> Result<BTreeMap<OrganisationId, Cosignature>, NoteError> {
+    let mut text = head.note().to_string();
+    basis.cosignatures.iter().for_each(|line| text.push_str(line));
+    let note = Note::parse(text.as_bytes())?;
+    let others: BTreeMap<_, _> =
+        witnesses.iter().filter(|(id, _)| **id != basis.organisation).map(|(id, key)| (*id, *key)).collect();
+    cosignature::on_note(&note, &others)
+}
+
+/// A recall counts when its organisation withdraws a statement of its own that bears on the request.
+fn recalls(inputs: &Inputs<'_>, evidence: &[Evidence], reached: &Reached) -> Vec<Finding> {
+    let by_recall = |verified: &&Verified, recall: &Recall| {
+        let organisation = verified.organisation();
+        let withdrawn =
+            evidence.iter().find(|e| e.statement == recall.statement && e.organisation == organisation)?;
+        let about: BTreeSet<SubjectKey> = withdrawn.observation.subjects.iter().map(Subject::key).collect();
+        let subjects: Vec<SubjectKey> = recall
+            .subjects
+            .iter()
+            .map(Subject::key)
+            .filter(|key| about.contains(key) && reached.contains_key(key))
+            .collect();
+        Some(Finding {
+            kind: FindingKind::Recall,
+            organisation,
+            statement: Some(verified.id()),
+            evidence: vec![recall.statement],
+            subjects,
+            reason: recall.reason.clone(),
+        })
+    };
+    inputs
+        .chains
+        .values()
+        .flat_map(|chain| chain.standing.iter())
+        .filter_map(|verified| match verified.payload() {
+            Payload::Recall(recall) => by_recall(verified, recall),
+            _ => None,
+        })
+        .collect()
+}
+
+fn adverse(evidence: &[Evidence]) -> impl Iterator<Item = Finding> {
+    evidence
+        .iter()
+        .filter(|e| e.observation.adverse && e.recognition != RecognitionStanding::Unrecognised)
+        .map(|e| Finding {
+            kind: FindingKind::Adverse,
+            organisation: e.organisation,
+            statement: Some(e.statement),
+            evidence: vec![e.statement],
+            subjects: e.observation.subjects.iter().map(Subject::key).collect(),
+            reason: format!("{} speaks against it", e.observation.claim),
+        })
+}
+
+fn forks(inputs: &Inputs<'_>, evidence: &[Evidence]) -> Vec<Finding> {
+    inputs
+        .forked
+        .iter()
+        .filter_map(|organisation| {
+            let hit: Vec<StatementId> =
+                evidence.iter().filter(|e| e.organisation == *organisation).map(|e| e.statement).collect();
+            (!hit.is_empty()).then(|| Finding {
+                kind: FindingKind::Fork,
+                organisation: *organisation,
+                statement: None,
+                evidence: hit,
+                subjects: Vec::new(),
+                reason: "it signed contradicting heads".into(),
+            })
+        })
+        .collect()
+}
+
+/// What a request's subjects rest on, each with the edges that lead there; the subjects themselves with none.
+pub type Reached = BTreeMap<SubjectKey, Vec<EdgeKind>>;
+
+/// Whether an edge leads to what its beginning was made from.
+fn is_lineage(kind: EdgeKind) -> bool {
+    matches!(
+        kind,
+        EdgeKind::DerivedFrom
+            | EdgeKind::GeneratedBy
+            | EdgeKind::Used
+            | EdgeKind::Supersedes
+            | EdgeKind::LinksTo
+    )
+}
+
+/// Follows the lineage from the request's subjects, breadth first.
+///
+/// From an artifact it goes on to what the artifact was made from, and to what the statements about it refer to. A
+/// statement reached that way stands for what it is about.
+///
+/// # Errors
+/// What the source reports.
+pub fn reach<S: EdgeSource>(subjects: &[Subject], source: &S) -> Result<Reached, S::Error> {
+    let mut reached = Reached::new();
+    let mut queue: VecDeque<(SubjectKey, Vec<EdgeKind>)> = VecDeque::new();
+    let mut seen_statements = BTreeSet::new();
+    let mut visit = |key: SubjectKey, path: Vec<EdgeKind>, queue: &mut VecDeque<_>, reached: &mut Reached| {
+        if !reached.contains_key(&key) && path.len() <= LINEAGE_DEPTH_MAX {
+            reached.insert(key.clone(), path.clone());
+            queue.push_back((key, path));
+        }
+    };
+    for subject in subjects {
+        visit(subject.key(), Vec::new(), &mut queue, &mut reached);
+    }
+    while let Some((node, path)) = queue.pop_front() {
+        let onward = |edge: &Edge| {
+            let mut longer = path.clone();
+            longer.push(edge.kind);
+            longer
+        };
+        for edge in source.upstream(&node)? {
+            if is_lineage(edge.kind) {
+                visit(edge.to.clone(), onward(&edge), &mut queue, &mut reached);
+            } else if edge.kind == EdgeKind::About && matches!(node, SubjectKey::Statement(_)) {
+                visit(edge.to.clone(), path.clone(), &mut queue, &mut reached);
+            }
+        }
+        for about in source.downstream(&node)?.into_iter().filter(|edge| edge.kind == EdgeKind::About) {
+            if !seen_statements.insert(about.from.clone()) {
+                continue;
+            }
+            for edge in source.upstream(&about.from)? {
+                if is_lineage(edge.kind) {
+                    visit(edge.to.clone(), onward(&edge), &mut queue, &mut reached);
+                }
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// Statements that bear on a request: those about what is reached, and those that assert the edges that lead there.
+///
+/// # Errors
+/// What the source reports.
+pub fn relevant<S: EdgeSource>(subjects: &[Subject], source: &S) -> Result<BTreeSet<StatementId>, S::Error> {
+    let mut relevant = BTreeSet::new();
+    for node in reach(subjects, source)?.keys() {
+        relevant
+            .extend(source.upstream(node)?.into_iter().filter(|e| is_lineage(e.kind)).map(|e| e.asserted_by));
+        for about in source.downstream(node)?.into_iter().filter(|edge| edge.kind == EdgeKind::About) {
+            relevant.insert(about.asserted_by);
+            let upstream = source.upstream(&about.from)?;
+            relevant.extend(upstream.into_iter().filter(|e| is_lineage(e.kind)).map(|e| e.asserted_by));
+        }
+    }
+    Ok(relevant)
+}

@@ -1,0 +1,30 @@
+//! Third property: composite admissibility.
+//!
+//! A verdict is a pure function of profiles, evidence, request and time: the same inputs give the same bytes, in any
+//! order of arrival, on any machine. Integers only.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`profile`] | the declared policy and its TOML form |
+//! | [`evidence`] | what is weighed, and findings that speak against it |
+//! | [`gather`] | from chains and statements to a case |
+//! | [`evaluate`] | from a case to a verdict |
+//! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
+//! | [`verdict`], [`decision`] | the result, and the statement that records it |
+
+pub mod decision;
+pub mod evaluate;
+pub mod evidence;
+pub mod expression;
+pub mod gather;
+pub mod profile;
+pub mod structure;
+pub mod verdict;
+
+pub use decision::{Activation, Basis, Decision, EvidenceRef};
+pub use evaluate::{Case, DeclaredProfile, evaluate};
+pub use evidence::{
+    Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+};
+pub use profile::{Composition, Profile, ProfileError, Requirement, Rule};
+pub use verdict::Verdict;

@@ -1,0 +1,414 @@
+//! The fold over a chain's standing statements: which keys, authorities and bindings are in force at each position.
+//!
+//! One fold serves the admission to one's own chain and the verification of foreign ones.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::credential::Credential;
+use super::node::NodeBinding;
+use super::organisation::Organisation;
+use super::standing::StandingDigest;
+use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, Timestamp, TreeSize};
+use crate::keys::PublicKey;
+use crate::statement::{Authentic, Endorsed, Kind, Payload, Refusal, Signatory, Statement, Verified};
+
+/// How an authority stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It may sign.
+    InForce,
+    /// Its time has not begun.
+    NotYetValid,
+    /// Its time is over.
+    Expired,
+    /// Its credential was revoked.
+    Revoked,
+    /// It signed at a position from which on its key may have been in other hands.
+    Compromised,
+    /// Nothing in force says what it may do.
+    Unknown,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InForce => "in force",
+            Self::NotYetValid => "not valid yet",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Compromised => "signed after its key was compromised",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// One authority, as its organisation's chain has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityRecord {
+    /// The credential.
+    pub credential: Credential,
+    /// Where it was issued.
+    pub issued_at: Position,
+    /// Where it was revoked, if it was.
+    pub revoked_at: Option<Position>,
+    /// From where on its key may have been in other hands.
+    pub compromised_since: Option<Position>,
+    /// Levels of delegation between the root keys and this authority.
+    pub depth: u8,
+    /// The authority, credentialed by the root itself, that this one's delegation goes back to.
+    pub root: AuthorityId,
+}
+
+/// What is in force in one organisation after the first `size` statements of its chain.
+#[derive(Debug, Clone)]
+pub struct OrganisationState {
+    id: OrganisationId,
+    organisation: Organisation,
+    size: TreeSize,
+    standing: StandingDigest,
+    authorities: BTreeMap<AuthorityId, AuthorityRecord>,
+    keys: BTreeMap<KeyId, AuthorityId>,
+    public_keys: BTreeMap<KeyId, PublicKey>,
+    nodes: BTreeMap<KeyId, NodeBinding>,
+}
+
+impl OrganisationState {
+    /// The state of a chain that has nothing yet but is to begin with `inception`.
+    ///
+    /// The inception is *not* folded yet: verify it against this state and [`apply`](Self::apply) it like any other.
+    ///
+    /// # Errors
+    /// [`Refusal`] when `inception` is no valid inception.
+    pub fn from_inception(inception: &Statement) -> Result<Self, Refusal> {
+        let header = inception.header();
+        let refuse = |what: &str| Refusal::Identity(what.to_owned());
+        if header.kind != Kind::Organisation || header.organisation.is_some() {
+            return Err(refuse("a chain begins with the inception of its organisation"));
+        }
+        let kind = header.kind;
+        let payload =
+            Payload::decode(kind, inception.payload()).map_err(|error| Refusal::Payload { kind, error })?;
+        let Payload::Organisation(organisation, _) = payload else {
+            return Err(refuse("a chain begins with the inception of its organisation"));
+        };
+        if organisation.version != 0 {
+            return Err(refuse("an inception has version 0"));
+        }
+        let mut state = Self {
+            id: inception.id().into(),
+            organisation: *organisation,
+            size: TreeSize(0),
+            standing: StandingDigest::EMPTY,
+            authorities: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            public_keys: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+        };
+        state.refresh_keys();
+        Ok(state)
+    }
+
+    /// The organisation.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.id
+    }
+
+    /// What it says about itself.
+    pub const fn description(&self) -> &Organisation {
+        &self.organisation
+    }
+
+    /// How many statements were folded.
+    pub const fn size(&self) -> TreeSize {
+        self.size
+    }
+
+    /// Where the next statement goes.
+    pub const fn next_position(&self) -> Position {
+        self.size.next_position()
+    }
+
+    /// The digest over the standing statements folded so far.
+    pub const fn standing_digest(&self) -> StandingDigest {
+        self.standing
+    }
+
+    /// The public key with this id, if it is or was one of the organisation's signing keys.
+    pub fn public_key(&self, key: &KeyId) -> Option<&PublicKey> {
+        self.public_keys.get(key)
+    }
+
+    /// Every authority, in the order of their ids.
+    pub const fn authorities(&self) -> &BTreeMap<AuthorityId, AuthorityRecord> {
+        &self.authorities
+    }
+
+    /// The authority that has this key.
+    pub fn authority_of(&self, key: &KeyId) -> Option<AuthorityId> {
+        self.keys.get(key).copied()
+    }
+
+    /// The binding of a peer, if it holds at `now`.
+    pub fn node(&self, peer: &PublicKey, now: Timestamp) -> Option<&NodeBinding> {
+        self.nodes.get(&peer.id()).filter(|binding| now <= binding.expires)
+    }
+
+    /// Bindings of all peers, expired ones included.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeBinding> {
+        self.nodes.values()
+    }
+
+    /// How `authority` stands for a statement at `position`, seen from the whole of this state.
+    pub fn standing_at(&self, authority: &AuthorityId, position: Position, time: Timestamp) -> Standing {
+        let Some(record) = self.authorities.get(authority) else { return Standing::Unknown };
+        if record.compromised_since.is_some_and(|since| position >= since) {
+            return Standing::Compromised;
+        }
+        if record.revoked_at.is_some_and(|revoked| position >= revoked) {
+            return Standing::Revoked;
+        }
+        if time < record.credential.not_before || position < record.issued_at {
+            return Standing::NotYetValid;
+        }
+        if !record.credential.is_valid_at(time) {
+            return Standing::Expired;
+        }
+        match record.credential.issuer {
+            None => Standing::InForce,
+            // What an issuer may no longer do, those who stand on its word may not do either.
+            Some(issuer) => match self.standing_at(&issuer, record.issued_at, time) {
+                Standing::InForce | Standing::Expired | Standing::NotYetValid => Standing::InForce,
+                fallen => fallen,
+            },
+        }
+    }
+
+    /// Checks the signature of `statement` with the key that it names.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownKey`], or [`Refusal::Identity`] with what is wrong with the signature.
+    pub fn authenticate(&self, statement: Statement) -> Result<Authentic, Refusal> {
+        let key = statement.header().key;
+        let public_key = *self.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
+        statement.authenticate(&public_key).map_err(|e| Refusal::Identity(e.to_string()))
+    }
+
+    /// Who stands behind `statement` at the next position.
+    pub(crate) fn signatory(&self, statement: &Statement, payload: &Payload) -> Result<Signatory, Refusal> {
+        let header = statement.header();
+        let position = self.next_position();
+        if header.organisation.is_none() != (position == Position(0)) {
+            return Err(Refusal::Identity("an inception stands at position 0 and nowhere else".into()));
+        }
+        let is_root = self.organisation.root_keys.iter().any(|key| key.id() == header.key);
+        let signatory = if is_root {
+            self.check_root_act(header.kind, header.key, payload)?;
+            Signatory::Root
+        } else if let Payload::Organisation(next, endorsed) = payload {
+            // A rotation may be wrapped by one of the new keys.
+            self.check_rotation(next, endorsed, header.key)?;
+            Signatory::Root
+        } else {
+            let authority = self.authority_of(&header.key).ok_or(Refusal::UnknownKey(header.key))?;
+            self.check_authority(authority, statement, payload)?;
+            Signatory::Authority(authority)
+        };
+        self.check_identity_rules(payload, signatory)?;
+        Ok(signatory)
+    }
+
+    fn check_root_act(&self, kind: Kind, key: KeyId, payload: &Payload) -> Result<(), Refusal> {
+        match payload {
+            Payload::Organisation(next, endorsed) if self.next_position() != Position(0) => {
+                self.check_rotation(next, endorsed, key)
+            }
+            Payload::Organisation(_, endorsed)
+            | Payload::Credential(_, endorsed)
+            | Payload::Revocation(_, endorsed) => {
+                let found = endorsed.count(kind, &self.organisation.root_keys, key);
+                self.check_threshold(kind, found, self.organisation.threshold)
+            }
+            Payload::Node(_) => Ok(()),
+            _ => Err(Refusal::NotForRoot(kind)),
+        }
+    }
+
+    fn check_threshold(&self, kind: Kind, found: usize, needed: u8) -> Result<(), Refusal> {
+        if found < usize::from(needed) { Err(Refusal::Threshold { kind, found, needed }) } else { Ok(()) }
+    }
+
+    /// A rotation has both thresholds, and its keys were committed to by the version before.
+    fn check_rotation(&self, next: &Organisation, endorsed: &Endorsed, key: KeyId) -> Result<(), Refusal> {
+        let current = &self.organisation;
+        if current.version.checked_add(1) != Some(next.version) {
+            let text = format!("version {} follows version {}", next.version, current.version);
+            return Err(Refusal::Identity(text + "; versions go up one by one"));
+        }
+        let kind = Kind::Organisation;
+        self.check_threshold(kind, endorsed.count(kind, &current.root_keys, key), current.threshold)?;
+        self.check_threshold(kind, endorsed.count(kind, &next.root_keys, key), next.threshold)?;
+        if (&next.chain_key, &next.witness_key) != (&current.chain_key, &current.witness_key) {
+            return Err(Refusal::Identity(
+                "a rotation of root keys leaves chain and witness keys alone".into(),
+            ));
+        }
+        let is_committed = |key: &PublicKey| {
+            current.root_keys.contains(key) || current.next_root_keys.contains(&key.commitment())
+        };
+        match next.root_keys.iter().find(|key| !is_committed(key)) {
+            Some(key) => Err(Refusal::Identity(format!(
+                "root key {key} was not committed to by version {}",
+                current.version
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_authority(
+        &self,
+        authority: AuthorityId,
+        statement: &Statement,
+        payload: &Payload,
+    ) -> Result<(), Refusal> {
+        let (header, position) = (statement.header(), self.next_position());
+        let standing = self.standing_at(&authority, position, header.issued_at);
+        if standing != Standing::InForce {
+            return Err(Refusal::NotInForce { authority, position, standing });
+        }
+        let Some(record) = self.authorities.get(&authority) else {
+            return Err(Refusal::UnknownKey(header.key));
+        };
+        let claim = payload.claim();
+        if !record.credential.covers(header.kind, claim, header.subject.as_deref()) {
+            return Err(Refusal::OutOfScope {
+                authority,
+                role: record.credential.role.clone(),
+                kind: header.kind,
+                claim: claim.map(|claim| format!(" with claim {claim}")).unwrap_or_default(),
+            });
+        }
+        if let Payload::Credential(credential, _) = payload {
+            credential.check_narrower_than(&record.credential)?;
+        }
+        Ok(())
+    }
+
+    fn check_identity_rules(&self, payload: &Payload, signatory: Signatory) -> Result<(), Refusal> {
+        let refuse = |text: String| Err(Refusal::Identity(text));
+        match payload {
+            Payload::Credential(credential, _) => {
+                let id = credential.key.id();
+                if self.public_keys.contains_key(&id) {
+                    // Also keeps an approved credential from being issued a second time after its revocation.
+                    return refuse(format!("{id} has a place in this organisation already; use a new key"));
+                }
+                let issuer = match signatory {
+                    Signatory::Root => None,
+                    Signatory::Authority(authority) => Some(authority),
+                };
+                if credential.issuer != issuer {
+                    return refuse("the credential names another issuer than the one that signed it".into());
+                }
+                Ok(())
+            }
+            Payload::Revocation(revocation, _) => {
+                let Some(record) = self.authorities.get(&revocation.authority) else {
+                    return refuse(format!("{} is no authority of this organisation", revocation.authority));
+                };
+                if record.revoked_at.is_some() {
+                    return refuse(format!("{} is revoked already", revocation.authority));
+                }
+                if revocation.compromised_since.is_some_and(|since| since > self.next_position()) {
+                    return refuse("compromised_since lies in the future".into());
+                }
+                Ok(())
+            }
+            Payload::Node(binding) => {
+                if !binding.is_agreed_by_peer(&self.id) {
+                    return refuse("the peer's key did not sign this binding".into());
+                }
+                match self.nodes.get(&binding.peer_key.id()) {
+                    Some(earlier) if earlier.counter >= binding.counter => refuse(format!(
+                        "binding counter {} does not exceed the earlier {}",
+                        binding.counter, earlier.counter
+                    )),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Folds a statement that was verified against this very state.
+    ///
+    /// # Errors
+    /// [`Refusal::Identity`] when it was verified for another chain or position; nothing is changed then.
+    pub fn apply(&mut self, verified: &Verified) -> Result<(), Refusal> {
+        if verified.organisation() != self.id || verified.position() != self.next_position() {
+            return Err(Refusal::Identity(format!(
+                "verified for position {} of {}, not for {} of {}",
+                verified.position(),
+                verified.organisation(),
+                self.next_position(),
+                self.id
+            )));
+        }
+        let position = verified.position();
+        match verified.payload() {
+            Payload::Organisation(organisation, _) => {
+                self.organisation = (**organisation).clone();
+                self.refresh_keys();
+            }
+            Payload::Credential(credential, _) => {
+                let authority = AuthorityId::from(verified.id());
+                let (depth, root) = match credential.issuer.and_then(|id| self.authorities.get(&id)) {
+                    Some(issuer) => (issuer.depth.saturating_add(1), issuer.root),
+                    None => (0, authority),
+                };
+                self.keys.insert(credential.key.id(), authority);
+                self.public_keys.insert(credential.key.id(), credential.key);
+                let record = AuthorityRecord {
+                    credential: (**credential).clone(),
+                    issued_at: position,
+                    revoked_at: None,
+                    compromised_since: None,
+                    depth,
+                    root,
+                };
+                self.authorities.insert(authority, record);
+            }
+            Payload::Revocation(revocation, _) => {
+                if let Some(record) = self.authorities.get_mut(&revocation.authority) {
+                    record.revoked_at = Some(position);
+                    record.compromised_since = revocation.compromised_since;
+                }
+            }
+            Payload::Node(binding) => {
+                self.nodes.insert(binding.peer_key.id(), (**binding).clone());
+            }
+            _ => {}
+        }
+        if verified.kind().is_standing() {
+            self.standing = self.standing.with(position, verified.id());
+        }
+        self.size = position.size_with();
+        Ok(())
+    }
+
+    /// Folds a position whose statement this reader cannot see: only its digest is known.
+    ///
+    /// What is withheld is never a standing statement, or the standing digest of the next head would not come out.
+    pub fn skip(&mut self) {
+        self.size = self.next_position().size_with();
+    }
+
+    fn refresh_keys(&mut self) {
+        for key in &self.organisation.root_keys {
+            self.public_keys.insert(key.id(), *key);
+        }
+    }
+}

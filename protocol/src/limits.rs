@@ -1,0 +1,52 @@
+//! Every maximum in one place, with the relations between them asserted when this crate is compiled.
+//!
+//! A decoder caps the length of what it is given before it looks at the first byte, so that no peer, file or
+//! request can make a node allocate more than what stands here.
+
+/// Largest statement, in bytes, as it stands in a chain. Larger content goes into blobs.
+pub const STATEMENT_BYTES_MAX: usize = 192 * 1024;
+/// Largest payload inside a statement, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = STATEMENT_BYTES_MAX - 8 * 1024;
+/// Deepest nesting of arrays and maps in any CBOR item.
+pub const CBOR_DEPTH_MAX: usize = 24;
+/// Most items (of any type, keys included) in one CBOR document.
+pub const CBOR_ITEMS_MAX: usize = 64 * 1024;
+/// Most statements one statement may depend on.
+pub const REFS_MAX: usize = 256;
+/// Most root keys of an organisation.
+pub const ROOT_KEYS_MAX: usize = 16;
+/// Longest name, role, claim type or other label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Most subjects of one observation.
+pub const SUBJECTS_MAX: usize = 1024;
+/// Longest Merkle path: a tree of 2^63 leaves.
+pub const PROOF_HASHES_MAX: usize = 63;
+/// Largest signed note, in bytes: a checkpoint with the cosignatures of the largest witness set.
+pub const NOTE_BYTES_MAX: usize = 32 * 1024;
+/// Most signature lines on one note that a reader looks at.
+pub const NOTE_SIGNATURES_MAX: usize = 128;
+/// Largest signed head, in bytes.
+pub const HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Most members of one mesh.
+pub const MEMBERS_MAX: usize = 4096;
+/// Most profiles in one decision.
+pub const PROFILES_MAX: usize = 32;
+/// Most requirements in one profile.
+pub const REQUIREMENTS_MAX: usize = 64;
+/// Deepest nesting of a profile's rule.
+pub const RULE_DEPTH_MAX: usize = 8;
+/// Most evidence statements that one decision weighs.
+pub const EVIDENCE_MAX: usize = 1024;
+/// Most sets listed by an explanation; what lies beyond is counted as truncated.
+pub const EXPLANATION_SETS_MAX: usize = 64;
+/// Longest CEL expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 2048;
+/// Largest bundle file, in bytes.
+pub const BUNDLE_BYTES_MAX: usize = 1 << 30;
+/// Furthest that lineage is followed from a subject, in edges.
+pub const LINEAGE_DEPTH_MAX: usize = 64;
+
+const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
+const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
+const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);
+const _: () = assert!(SUBJECTS_MAX * 40 < PAYLOAD_BYTES_MAX);

@@ -1,0 +1,114 @@
+//! Edges: how one thing rests on another. They follow from the fields of statements and from nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::StatementId;
+use crate::observation::{Subject, SubjectKey as Node};
+use crate::statement::Payload;
+
+/// How the earlier end of an edge (`from`) rests on the later one (`to`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeKind {
+    /// A statement is about a subject.
+    About,
+    /// Made from.
+    DerivedFrom,
+    /// Made by an activity.
+    GeneratedBy,
+    /// An activity used it.
+    Used,
+    /// A decision weighed this evidence.
+    EvidenceFor,
+    /// A permit was given by this decision.
+    DecidedBy,
+    /// An effect came about under this permit.
+    ActuatedBy,
+    /// A nonconformity or correction follows from this effect.
+    EffectOf,
+    /// It takes the place of an earlier statement.
+    Supersedes,
+    /// A link refers to a foreign statement.
+    LinksTo,
+    /// A counterfoil or acknowledgement answers it.
+    Acknowledges,
+    /// A statement or artifact was withdrawn by this recall.
+    RecalledBy,
+}
+
+/// One edge, and the statement that asserts it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edge {
+    /// What rests on something.
+    pub from: Node,
+    /// How.
+    pub kind: EdgeKind,
+    /// What it rests on.
+    pub to: Node,
+    /// The statement whose fields say so.
+    pub asserted_by: StatementId,
+}
+
+/// The edges that a statement asserts, in a fixed order without repetition.
+pub fn edges(statement: StatementId, payload: &Payload) -> Vec<Edge> {
+    let own = Node::Statement(statement);
+    let mut edges = Vec::new();
+    let mut add = |from: &Node, kind, to: Node| {
+        edges.push(Edge { from: from.clone(), kind, to, asserted_by: statement });
+    };
+    match payload {
+        Payload::Observation(observation) => {
+            let subjects: Vec<Node> = observation.subjects.iter().map(Subject::key).collect();
+            for subject in &subjects {
+                add(&own, EdgeKind::About, subject.clone());
+                for material in &observation.materials {
+                    add(subject, EdgeKind::DerivedFrom, material.key());
+                }
+            }
+            for source in &observation.derived_from {
+                add(&own, EdgeKind::DerivedFrom, Node::Statement(*source));
+            }
+        }
+        Payload::Link(link) => {
+            add(&own, EdgeKind::LinksTo, Node::Statement(link.target.statement));
+            if let Some(from) = link.from {
+                let kind = link.relation.edge();
+                add(&Node::Statement(from), kind, Node::Statement(link.target.statement));
+            }
+        }
+        Payload::Counterfoil(counterfoil) => {
+            add(&own, EdgeKind::Acknowledges, Node::Statement(counterfoil.link));
+        }
+        Payload::Decision(decision) => {
+            for subject in &decision.request.subjects {
+                add(&own, EdgeKind::About, subject.key());
+            }
+            for evidence in &decision.evidence {
+                add(&own, EdgeKind::EvidenceFor, Node::Statement(evidence.statement));
+            }
+        }
+        Payload::Permit(permit) => {
+            add(&own, EdgeKind::DecidedBy, Node::Statement(permit.decision));
+        }
+        Payload::Effect(effect) => {
+            add(&own, EdgeKind::ActuatedBy, Node::Statement(effect.permit));
+        }
+        Payload::Nonconformity(nonconformity) => {
+            add(&own, EdgeKind::EffectOf, Node::Statement(nonconformity.cause));
+        }
+        Payload::Recall(recall) => {
+            add(&Node::Statement(recall.statement), EdgeKind::RecalledBy, own.clone());
+            for subject in &recall.subjects {
+                add(&subject.key(), EdgeKind::RecalledBy, own.clone());
+            }
+        }
+        Payload::Acknowledgement(acknowledgement) => {
+            add(&own, EdgeKind::Acknowledges, Node::Statement(acknowledgement.recall));
+        }
+        _ => {}
+    }
+    edges.sort();
+    edges.dedup();
+    edges
+}

@@ -1,0 +1,17 @@
+//! Statements: the only thing that a chain contains.
+//!
+//! Bytes become a [`Statement`] (well-formed), then an [`Authentic`] one (its key made the signature), then a
+//! [`Verified`] one (that key was allowed to say this, at this position of its organisation's chain). Each step has
+//! one constructor, so whoever holds the later type knows that the check was made.
+
+pub mod approval;
+pub mod envelope;
+pub mod kind;
+pub mod payload;
+pub mod verify;
+
+pub use approval::{Approval, Endorsed};
+pub use envelope::{Authentic, Draft, EnvelopeError, Statement};
+pub use kind::{Kind, Visibility};
+pub use payload::{Payload, PayloadError};
+pub use verify::{Refusal, Signatory, Verified, verify};

@@ -1,0 +1,175 @@
+//! The payload of each statement kind, and the checks that the payload alone allows.
+
+use crate::actuation::{Effect, Nonconformity, Permit};
+use crate::admissibility::{Activation, Decision, Profile};
+use crate::chain::anchor::{Anchor, AnchorError};
+use crate::codec::{self, CodecError};
+use crate::identity::{
+    Credential, CredentialError, NodeBinding, Organisation, OrganisationError, Revocation,
+};
+use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::lineage::{Acknowledgement, Recall};
+use crate::mesh::{Admission, Charter, CharterError, Counterfoil, Join, Link, LinkError, Recognition};
+use crate::observation::{Observation, ObservationError};
+
+use super::approval::Endorsed;
+use super::kind::Kind;
+
+/// What a statement says, by kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// Inception or next version of an organisation.
+    Organisation(Box<Organisation>, Endorsed),
+    /// A credential.
+    Credential(Box<Credential>, Endorsed),
+    /// A revocation.
+    Revocation(Revocation, Endorsed),
+    /// A node binding.
+    Node(Box<NodeBinding>),
+    /// A charter.
+    Charter(Charter),
+    /// A wish to join.
+    Join(Join),
+    /// A vote.
+    Admission(Admission),
+    /// A recognition.
+    Recognition(Recognition),
+    /// An observation.
+    Observation(Box<Observation>),
+    /// A link.
+    Link(Box<Link>),
+    /// A counterfoil.
+    Counterfoil(Box<Counterfoil>),
+    /// An anchor.
+    Anchor(Anchor),
+    /// A profile.
+    Profile(Box<Profile>),
+    /// An activation of profiles.
+    Activation(Activation),
+    /// A decision.
+    Decision(Box<Decision>),
+    /// A permit.
+    Permit(Box<Permit>),
+    /// An effect report.
+    Effect(Effect),
+    /// A nonconformity.
+    Nonconformity(Nonconformity),
+    /// A recall.
+    Recall(Recall),
+    /// An acknowledgement of a recall.
+    Acknowledgement(Acknowledgement),
+}
+
+/// Why a payload is not valid for its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// Not strict CBOR of the right shape.
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    /// See the inner error.
+    #[error("organisation: {0}")]
+    Organisation(#[from] OrganisationError),
+    /// See the inner error.
+    #[error("credential: {0}")]
+    Credential(#[from] CredentialError),
+    /// See the inner error.
+    #[error("charter: {0}")]
+    Charter(#[from] CharterError),
+    /// See the inner error.
+    #[error("observation: {0}")]
+    Observation(#[from] ObservationError),
+    /// See the inner error.
+    #[error("link: {0}")]
+    Link(#[from] LinkError),
+    /// See the inner error.
+    #[error("anchor: {0}")]
+    Anchor(#[from] AnchorError),
+    /// See the text.
+    #[error("profile: {0}")]
+    Profile(String),
+    /// See the text.
+    #[error("permit: {0}")]
+    Permit(String),
+}
+
+impl Payload {
+    /// Decodes and checks the payload of a statement of this kind.
+    ///
+    /// # Errors
+    /// [`PayloadError`].
+    pub fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, PayloadError> {
+        fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+            codec::decode(bytes, PAYLOAD_BYTES_MAX)
+        }
+        Ok(match kind {
+            Kind::Organisation => {
+                let endorsed: Endorsed = read(bytes)?;
+                let organisation: Organisation = endorsed.content()?;
+                organisation.check()?;
+                Self::Organisation(Box::new(organisation), endorsed)
+            }
+            Kind::Credential => {
+                let endorsed: Endorsed = read(bytes)?;
+                let credential: Credential = endorsed.content()?;
+                credential.check()?;
+                Self::Credential(Box::new(credential), endorsed)
+            }
+            Kind::Revocation => {
+                let endorsed: Endorsed = read(bytes)?;
+                Self::Revocation(endorsed.content()?, endorsed)
+            }
+            Kind::Node => Self::Node(read(bytes)?),
+            Kind::Charter => {
+                let charter: Charter = read(bytes)?;
+                charter.check()?;
+                Self::Charter(charter)
+            }
+            Kind::Join => Self::Join(read(bytes)?),
+            Kind::Admission => Self::Admission(read(bytes)?),
+            Kind::Recognition => Self::Recognition(read(bytes)?),
+            Kind::Observation => {
+                let observation: Observation = read(bytes)?;
+                observation.check()?;
+                Self::Observation(Box::new(observation))
+            }
+            Kind::Link => {
+                let link: Link = read(bytes)?;
+                link.check()?;
+                Self::Link(Box::new(link))
+            }
+            Kind::Counterfoil => {
+                let counterfoil: Counterfoil = read(bytes)?;
+                counterfoil.check()?;
+                Self::Counterfoil(Box::new(counterfoil))
+            }
+            Kind::Anchor => {
+                let anchor: Anchor = read(bytes)?;
+                anchor.check()?;
+                Self::Anchor(anchor)
+            }
+            Kind::Profile => {
+                let profile: Profile = read(bytes)?;
+                profile.check().map_err(|e| PayloadError::Profile(e.to_string()))?;
+                Self::Profile(Box::new(profile))
+            }
+            Kind::Activation => Self::Activation(read(bytes)?),
+            Kind::Decision => Self::Decision(read(bytes)?),
+            Kind::Permit => {
+                let permit = Permit::from_claims(bytes).map_err(|e| PayloadError::Permit(e.to_string()))?;
+                Self::Permit(Box::new(permit))
+            }
+            Kind::Effect => Self::Effect(read(bytes)?),
+            Kind::Nonconformity => Self::Nonconformity(read(bytes)?),
+            Kind::Recall => Self::Recall(read(bytes)?),
+            Kind::Acknowledgement => Self::Acknowledgement(read(bytes)?),
+        })
+    }
+
+    /// The claim type, which scopes limit, where the kind has one.
+    pub fn claim(&self) -> Option<&str> {
+        match self {
+            Self::Observation(observation) => Some(&observation.claim),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Corroboration: how many *independent* authorities say the same. An echo adds nothing.
+//!
+//! Two pieces of evidence are not independent when they share the organisation or its parent, or repeat the same source
+//! document. Sharing is followed through: what is linked by a chain of such ties counts once.
+
+use std::collections::BTreeMap;
+
+use super::vector::Ppm;
+use crate::admissibility::Evidence;
+
+/// Groups `evidence` so that what is not independent of each other shares a group. Gives each item's group number;
+/// groups are numbered in the order in which they first occur.
+pub fn independent_groups(evidence: &[&Evidence]) -> Vec<usize> {
+    let mut parent: Vec<usize> = (0..evidence.len()).collect();
+    fn find(parent: &[usize], mut at: usize) -> usize {
+        while let Some(up) = parent.get(at).copied().filter(|up| *up != at) {
+            at = up;
+        }
+        at
+    }
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, item) in evidence.iter().enumerate() {
+        for tie in ties(item) {
+            let other = *first.entry(tie).or_insert(index);
+            let (a, b) = (find(&parent, index), find(&parent, other));
+            if let Some(slot) = parent.get_mut(a.max(b)) {
+                *slot = a.min(b);
+            }
+        }
+    }
+    let mut numbers = BTreeMap::new();
+    (0..evidence.len())
+        .map(|index| {
+            let next = numbers.len();
+            *numbers.entry(find(&parent, index)).or_insert(next)
+        })
+        .collect()
+}
+
+/// What makes two pieces of evidence depend on each other when they have it in common.
+fn ties(evidence: &Evidence) -> Vec<String> {
+    let mut ties = vec![format!("organisation {}", evidence.organisation)];
+    if let Some(parent) = &evidence.parent {
+        ties.push(format!("organisation {parent}"));
+    }
+    if let Some(source) = &evidence.observation.source {
+        ties.push(format!("document {}", source.document));
+    }
+    ties
+}
+
+/// The weight of `groups` independent sources: one proves nothing more, each further one halves the remaining doubt.
+pub const fn weight(groups: usize) -> Ppm {
+    match groups {
+        0 => Ppm::ZERO,
+        1 => Ppm::new(500_000),
+        2 => Ppm::new(750_000),
+        3 => Ppm::new(875_000),
+        4 => Ppm::new(937_500),
+        _ => Ppm::new(968_750),
+    }
+}

@@ -1,0 +1,137 @@
+//! From evidence to its weight vector, step by step.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::recency::half_life;
+use super::vector::{Dimension, Ppm, Step, Weight};
+use crate::admissibility::{Evidence, ReceiptStanding, RecognitionStanding};
+use crate::identity::{AuthorityKind, Standing};
+use crate::ids::Timestamp;
+use crate::observation::{Metric, SourceSignature};
+
+/// How a profile reads one quality metric: at `floor` or below it is worth nothing, at `target` or above everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rubric {
+    /// Parts per million at which quality is 0.
+    pub floor: i64,
+    /// Parts per million at which quality is full. Below the floor when less is better.
+    pub target: i64,
+}
+
+impl Rubric {
+    /// The quality of a metric's value, linear between floor and target.
+    pub fn quality(&self, ppm: i64) -> Ppm {
+        let span = i128::from(self.target) - i128::from(self.floor);
+        let reached = i128::from(ppm) - i128::from(self.floor);
+        if span == 0 {
+            return if ppm >= self.target { Ppm::FULL } else { Ppm::ZERO };
+        }
+        let parts = reached.saturating_mul(1_000_000) / span;
+        Ppm::new(u32::try_from(parts.clamp(0, 1_000_000)).unwrap_or_default())
+    }
+}
+
+/// A weight with its derivation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weighed {
+    /// The vector.
+    pub weight: Weight,
+    /// The steps, dimension by dimension.
+    pub derivation: Vec<Step>,
+}
+
+/// Weighs one piece of evidence. Corroboration depends on what else there is: it starts with this item alone.
+pub fn weigh(
+    evidence: &Evidence,
+    time: Timestamp,
+    half_life_s: u64,
+    rubric: &BTreeMap<String, Rubric>,
+) -> Weighed {
+    let mut derivation = Vec::with_capacity(8);
+    let mut step = |dimension, found: String, value| {
+        derivation.push(Step { dimension, found, value });
+        value
+    };
+    let (found, value) = quality(&evidence.observation.metrics, rubric);
+    let quality = step(Dimension::Quality, found, value);
+    let (found, value) = provenance(evidence);
+    let provenance = step(Dimension::Provenance, found, value);
+    let age = time.since(evidence.observation.effective);
+    let value = half_life(age, half_life_s);
+    let recency = step(Dimension::Recency, format!("{age} s old, half-life {half_life_s} s"), value);
+    let (found, value) = authority(evidence);
+    let authority = step(Dimension::Authority, found, value);
+    let value = super::corroboration::weight(1);
+    let corroboration = step(Dimension::Corroboration, "by itself".into(), value);
+    Weighed { weight: Weight { quality, provenance, recency, authority, corroboration }, derivation }
+}
+
+/// The worst of the metrics that the rubric knows; full when it asks for none.
+fn quality(metrics: &[Metric], rubric: &BTreeMap<String, Rubric>) -> (String, Ppm) {
+    if rubric.is_empty() {
+        return ("the profile declares no rubric".into(), Ppm::FULL);
+    }
+    let rated = metrics.iter().filter_map(|metric| {
+        let rubric = rubric.get(&metric.name)?;
+        Some((rubric.quality(metric.ppm), metric))
+    });
+    match rated.min_by_key(|(quality, metric)| (*quality, metric.name.clone())) {
+        Some((quality, metric)) => (format!("{} is {} ppm", metric.name, metric.ppm), quality),
+        None => ("none of the rubric's metrics is declared".into(), Ppm::FULL),
+    }
+}
+
+/// The ladder of proven origin. An imported document stands no higher than its own signature allows.
+fn provenance(evidence: &Evidence) -> (String, Ppm) {
+    let (how, statement) = match (&evidence.recognition, &evidence.receipt) {
+        (RecognitionStanding::Unrecognised, _) => ("signed by an unrecognised authority", 200_000),
+        (_, ReceiptStanding::None) => ("signed by a recognised authority", 500_000),
+        (_, ReceiptStanding::Receipted) => ("recognised and in a chain", 800_000),
+        (_, ReceiptStanding::Witnessed { .. }) => {
+            ("recognised, in a chain, witnessed by a quorum", 1_000_000)
+        }
+    };
+    let (document, limit) = match evidence.observation.source.as_ref().map(|source| source.signature) {
+        None => ("first-hand", 1_000_000),
+        Some(SourceSignature::Unsigned) => ("its document is not signed", 600_000),
+        Some(SourceSignature::Unverified) => ("its document's signature is not verified", 650_000),
+        Some(SourceSignature::Verified) => ("its document's signature is verified", 950_000),
+        Some(SourceSignature::VerifiedAndLogged) => ("its document is verified and logged", 1_000_000),
+    };
+    (format!("{how}; {document}"), Ppm::new(statement.min(limit)))
+}
+
+/// By kind, less a tenth for each level of delegation; nothing when the credential is not in force.
+fn authority(evidence: &Evidence) -> (String, Ppm) {
+    if evidence.standing != Standing::InForce {
+        return (format!("its credential is {}", evidence.standing), Ppm::ZERO);
+    }
+    let (kind, base) = match evidence.kind {
+        AuthorityKind::HumanRole => ("human role", 1_000_000u32),
+        AuthorityKind::ExternalBody => ("external body", 1_000_000),
+        AuthorityKind::Service => ("service", 800_000),
+        AuthorityKind::Sensor => ("sensor", 800_000),
+        AuthorityKind::Model => ("model", 600_000),
+    };
+    let value = base.saturating_sub(base / 10 * u32::from(evidence.depth));
+    (format!("{kind} {}, {} levels below the root", evidence.role, evidence.depth), Ppm::new(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rubric_is_linear_in_both_directions() {
+        let up = Rubric { floor: 800_000, target: 900_000 };
+        let values = [700_000, 800_000, 850_000, 900_000, 990_000].map(|ppm| up.quality(ppm).get());
+        assert_eq!(values, [0, 0, 500_000, 1_000_000, 1_000_000]);
+        let down = Rubric { floor: 100_000, target: 0 };
+        assert_eq!([200_000, 50_000, 0].map(|ppm| down.quality(ppm).get()), [0, 500_000, 1_000_000]);
+        assert_eq!(Rubric { floor: i64::MIN, target: i64::MAX }.quality(i64::MAX), Ppm::FULL);
+    }
+}
