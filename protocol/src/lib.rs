@@ -14,7 +14,6 @@
 //! | [`identity`] | organisations, authorities, and what is in force where |
 //! | [`chain`] | the Merkle log, heads, receipts, cosignatures |
 //! | [`mesh`] | charters, membership, recognition, links and counterfoils |
-//! | [`bundle`] | offline proof in one file |
 //! | [`codec`], [`cose`], [`digest`], [`ids`], [`keys`], [`limits`] | what all of these stand on |
 
 #![cfg_attr(
@@ -30,7 +29,6 @@
 
 pub mod actuation;
 pub mod admissibility;
-pub mod bundle;
 pub mod chain;
 pub mod codec;
 pub mod cose;
@@ -43,6 +41,4 @@ pub mod lineage;
 pub mod mesh;
 pub mod observation;
 pub mod statement;
-#[cfg(any(test, feature = "test-support"))]
-pub mod test_support;
 pub mod weighting;

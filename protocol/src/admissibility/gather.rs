@@ -399,7 +399,7 @@ pub fn reach<S: EdgeSource>(subjects: &[Subject], source: &S) -> Result<Reached,
     let mut reached = Reached::new();
     let mut queue: VecDeque<(SubjectKey, Vec<EdgeKind>)> = VecDeque::new();
     let mut seen_statements = BTreeSet::new();
-    let mut visit = |key: SubjectKey, path: Vec<EdgeKind>, queue: &mut VecDeque<_>, reached: &mut Reached| {
+    let visit = |key: SubjectKey, path: Vec<EdgeKind>, queue: &mut VecDeque<_>, reached: &mut Reached| {
         if !reached.contains_key(&key) && path.len() <= LINEAGE_DEPTH_MAX {
             reached.insert(key.clone(), path.clone());
             queue.push_back((key, path));

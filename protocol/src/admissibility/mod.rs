@@ -8,7 +8,7 @@
 //! | [`profile`] | the declared policy and its TOML form |
 //! | [`evidence`] | what is weighed, and findings that speak against it |
 //! | [`gather`] | from chains and statements to a case |
-//! | [`evaluate`] | from a case to a verdict |
+//! | [`mod@evaluate`] | from a case to a verdict |
 //! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
 

@@ -106,8 +106,8 @@ impl Membership {
     /// Statements of the votes that count for the present membership.
     pub fn vote_statements(&self) -> Vec<StatementId> {
         self.votes
-            .iter()
-            .flat_map(|(_, votes)| votes.iter())
+            .values()
+            .flat_map(|votes| votes.iter())
             .filter(|(voter, _)| self.contains(voter))
             .map(|(_, vote)| vote.statement)
             .collect()

@@ -30,10 +30,10 @@ pub fn half_life(age_s: u64, half_life_s: u64) -> Ppm {
         // 2^(-1/2), 2^(-1/4), ...: the square root of the factor before.
         factor = (factor << 62).isqrt();
         if fraction >> bit & 1 == 1 {
-            value = value * factor >> 62;
+            value = (value * factor) >> 62;
         }
     }
-    let parts = (1_000_000 * value >> 62) >> whole;
+    let parts = ((1_000_000 * value) >> 62) >> whole;
     Ppm::new(u32::try_from(parts).unwrap_or(u32::MAX))
 }
 

@@ -1,0 +1,40 @@
+# Set-up and work. `make demo` and `make test` install what is missing on Debian and Ubuntu.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(COUNTERFOIL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/counterfoil)
+export COUNTERFOIL_CACHE := $(CACHE)
+# Under CI the build output lives in the user's cache, so that a clean checkout does not compile everything again.
+ifeq ($(CI),true)
+export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CACHE)/target)
+endif
+# RocksDB, built once for all profiles; without the archive cargo builds its own.
+ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
+
+.PHONY: help setup fmt lint doc test
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: ## install what the build needs
+	@deploy/setup/setup.sh >&2
+
+fmt: ## format the code
+	@cargo fmt
+
+lint: setup ## clippy, warnings denied
+	@$(ROCKSDB) cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc: setup ## the API documentation, warnings denied
+	@$(ROCKSDB) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+test: setup ## format, lints, docs and every test
+	@cargo fmt --check
+	@$(ROCKSDB) cargo clippy --workspace --all-targets --locked -- -D warnings; \
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; \
+	if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans; \
+	else echo "cargo deny is not installed: licences not checked" >&2; fi; \
+	cargo test --workspace --doc --locked; \
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; \
+	else cargo test --workspace --all-targets --locked; fi
