@@ -12,7 +12,7 @@ endif
 # RocksDB, built once for all profiles; without the archive cargo builds its own.
 ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup fmt lint doc test
+.PHONY: help setup fmt lint doc test sim
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -38,3 +38,7 @@ test: setup ## format, lints, docs and every test
 	cargo test --workspace --doc --locked; \
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --all-targets --locked; fi
+
+SEEDS ?= 100..200
+sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats a failing seed
+	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)

@@ -41,4 +41,6 @@ pub mod lineage;
 pub mod mesh;
 pub mod observation;
 pub mod statement;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_support;
 pub mod weighting;

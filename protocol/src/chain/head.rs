@@ -48,7 +48,7 @@ pub struct Head {
 
 /// A head whose three signatures (head, checkpoint, receipt root) its organisation's chain key made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedHead(Head);
+pub struct SignedHead(Arc<Head>);
 
 /// Why bytes are not a head of the organisation that they name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +127,7 @@ impl HeadDraft {
         ])?;
         let payload = codec::encode(&body)?;
         let signature = chain_key.sign(&cose::to_be_signed(&protected, &payload));
-        Head::parse(cose::assemble(&protected, &payload, &signature)).map(SignedHead)
+        Head::parse(cose::assemble(&protected, &payload, &signature)).map(|head| SignedHead(Arc::new(head)))
     }
 }
 
@@ -171,7 +171,7 @@ impl Head {
         chain_key.verify(&cose::to_be_signed(protected, payload), &parts.signature)?;
         Checkpoint::open(&self.body.checkpoint.0, &self.organisation, *chain_key)?;
         verify_root_signature(&self.organisation, chain_key, &self.checkpoint.root, &self.body.receipt)?;
-        Ok(SignedHead(self))
+        Ok(SignedHead(Arc::new(self)))
     }
 }
 
@@ -183,57 +183,57 @@ impl fmt::Debug for Head {
 
 impl SignedHead {
     /// Whose head.
-    pub const fn organisation(&self) -> OrganisationId {
+    pub fn organisation(&self) -> OrganisationId {
         self.0.organisation
     }
 
     /// BLAKE3 of its bytes.
-    pub const fn hash(&self) -> HeadHash {
+    pub fn hash(&self) -> HeadHash {
         self.0.hash
     }
 
     /// Its bytes as they arrived.
-    pub const fn bytes(&self) -> &Arc<[u8]> {
+    pub fn bytes(&self) -> &Arc<[u8]> {
         &self.0.bytes
     }
 
     /// Which head of its chain.
-    pub const fn seq(&self) -> HeadSeq {
+    pub fn seq(&self) -> HeadSeq {
         self.0.body.seq
     }
 
     /// The head before it.
-    pub const fn previous(&self) -> Option<HeadHash> {
+    pub fn previous(&self) -> Option<HeadHash> {
         self.0.body.previous
     }
 
     /// Number of statements under it.
-    pub const fn size(&self) -> TreeSize {
+    pub fn size(&self) -> TreeSize {
         self.0.checkpoint.size
     }
 
     /// Root of the tree.
-    pub const fn root(&self) -> Hash {
+    pub fn root(&self) -> Hash {
         self.0.checkpoint.root
     }
 
     /// Digest over the standing statements under it.
-    pub const fn standing(&self) -> StandingDigest {
+    pub fn standing(&self) -> StandingDigest {
         self.0.body.standing
     }
 
     /// When its author says that it was made.
-    pub const fn issued_at(&self) -> Timestamp {
+    pub fn issued_at(&self) -> Timestamp {
         self.0.issued_at
     }
 
     /// The signed checkpoint.
-    pub const fn note(&self) -> &Note {
+    pub fn note(&self) -> &Note {
         &self.0.note
     }
 
     /// The signature that every receipt of this size carries.
-    pub const fn receipt_signature(&self) -> &Signature {
+    pub fn receipt_signature(&self) -> &Signature {
         &self.0.body.receipt
     }
 }

@@ -399,11 +399,11 @@ impl OrganisationState {
         Ok(())
     }
 
-    /// Folds a position whose statement this reader cannot see: only its digest is known.
+    /// Folds all positions before `next` whose statements this reader does not see: only their digests are known.
     ///
     /// What is withheld is never a standing statement, or the standing digest of the next head would not come out.
-    pub fn skip(&mut self) {
-        self.size = self.next_position().size_with();
+    pub fn skip_to(&mut self, next: Position) {
+        self.size = self.size.max(TreeSize(next.0));
     }
 
     fn refresh_keys(&mut self) {

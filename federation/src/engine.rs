@@ -1,0 +1,371 @@
+//! The engine: one input at a time, state changes in memory, effects into the outbox.
+//!
+//! This module routes. The own chain is the [`sequencer`](crate::sequencer)'s affair, other chains are in
+//! [`sync`](crate::sync), peers in [`introduce`](crate::introduce).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use counterfoil_protocol::chain::{Head, SignedHead};
+use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
+use counterfoil_protocol::keys::{PublicKey, Signer};
+use counterfoil_protocol::mesh::{Charter, Membership};
+use counterfoil_protocol::statement::{Authentic, Kind, Payload, Verified};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::config::{Config, ConfigError};
+use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId};
+use crate::input::Input;
+use crate::message::{Announcement, Request, Topic};
+use crate::outbox::{Outbox, Ticket};
+use crate::peer::{Exchange, Exchanges, Peer, Purpose};
+use crate::replica::{Replica, ReplicaError};
+use crate::sequencer::{Committed, Sequencer};
+use crate::store::Snapshot;
+use crate::sync::Target;
+use crate::time::Millis;
+
+/// Who the engine works for.
+pub struct Identity {
+    /// The organisation's inception.
+    pub inception: Arc<[u8]>,
+    /// Signs checkpoints, heads and receipts.
+    pub chain_key: Arc<dyn Signer>,
+    /// Cosigns others' checkpoints.
+    pub witness_key: Arc<dyn Signer>,
+}
+
+/// Why an engine cannot start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// See the inner error.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// A chain on disk does not pass its checks.
+    #[error("chain of {organisation} on disk: {error}; run `fsck`")]
+    Chain {
+        /// Whose.
+        organisation: OrganisationId,
+        /// What is wrong.
+        error: Box<ReplicaError>,
+    },
+    /// The inception that the engine is to work for is none.
+    #[error("the organisation's inception: {0}")]
+    Inception(Box<ReplicaError>),
+    /// The head lock holds no head of this organisation.
+    #[error("the head lock does not hold a head of this organisation")]
+    Lock,
+}
+
+/// The state machine.
+pub struct Engine {
+    pub(crate) config: Config,
+    pub(crate) me: OrganisationId,
+    identity: Identity,
+    pub(crate) outbox: Outbox,
+    pub(crate) replicas: BTreeMap<OrganisationId, Replica>,
+    pub(crate) membership: Option<Membership>,
+    sequencer: Sequencer,
+    pub(crate) peers: BTreeMap<[u8; 32], Peer>,
+    pub(crate) exchanges: Exchanges,
+    pub(crate) targets: BTreeMap<OrganisationId, Target>,
+    pub(crate) misbehaved: BTreeSet<OrganisationId>,
+    pub(crate) candidates: BTreeSet<OrganisationId>,
+    next_exchange: u64,
+    pub(crate) next_round: Millis,
+    pub(crate) rng: ChaCha8Rng,
+}
+
+impl Engine {
+    /// An engine that goes on from what is on disk.
+    ///
+    /// # Errors
+    /// [`StartError`]. When the head lock is ahead of the chain the engine starts, but does not sign until its peers have
+    /// given back what is missing.
+    pub fn new(
+        config: Config,
+        identity: Identity,
+        snapshot: &Snapshot,
+        seed: [u8; 32],
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let mut replicas = BTreeMap::new();
+        for chain in &snapshot.chains {
+            let organisation = chain.organisation;
+            let replica = Replica::restore(chain)
+                .map_err(|error| StartError::Chain { organisation, error: Box::new(error) })?;
+            replicas.insert(organisation, replica);
+        }
+        let own = Replica::new(identity.inception.clone())
+            .map_err(|error| StartError::Inception(Box::new(error)))?;
+        let me = own.organisation();
+        let own = replicas.entry(me).or_insert(own);
+        let mut outbox = Outbox::default();
+        let mut sequencer = Sequencer::new(false);
+        let mut targets = BTreeMap::new();
+        if let Some(locked) = &snapshot.locked {
+            let locked = Head::parse(locked.clone())
+                .and_then(|head| head.verify(&own.state().description().chain_key))
+                .map_err(|_| StartError::Lock)?;
+            if locked.organisation() != me {
+                return Err(StartError::Lock);
+            }
+            if own.size() < locked.size() {
+                sequencer.freeze(
+                    "its data lags behind its head lock; it catches up from its peers first",
+                    &mut outbox,
+                );
+                targets.insert(me, Target::new(locked));
+            } else if own.head().map(SignedHead::hash) != Some(locked.hash()) {
+                own.set_head(locked.clone());
+                let ticket = outbox.ticket();
+                outbox.push(Effect::Persist { ticket, writes: vec![crate::effect::Write::Head(locked)] });
+            }
+        }
+        let covered = own.head().map_or(0, |head| head.size().0);
+        if sequencer.frozen().is_none() && own.size().0 > covered {
+            sequencer = Sequencer::new(true);
+        }
+        let mut engine = Self {
+            config,
+            me,
+            identity,
+            outbox,
+            replicas,
+            membership: None,
+            sequencer,
+            peers: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
+            targets,
+            misbehaved: snapshot.misbehaved.iter().copied().collect(),
+            candidates: BTreeSet::new(),
+            next_exchange: 0,
+            next_round: Millis(0),
+            rng: ChaCha8Rng::from_seed(seed),
+        };
+        for chain in &snapshot.chains {
+            engine.take_cosignatures(chain.organisation, &chain.cosignatures);
+        }
+        if let Some((mesh, charter)) = &snapshot.mesh {
+            engine.enter_mesh(*mesh, charter.clone());
+        }
+        Ok(engine)
+    }
+
+    /// Takes one input. Effects are then in [`Self::poll_effect`].
+    pub fn handle(&mut self, now: Millis, input: Input) {
+        match input {
+            Input::Append { append, statement, known_refs } => self.append(append, *statement, &known_refs),
+            Input::Durable(ticket) => self.durable(now, ticket),
+            Input::HeadLocked { ticket, outcome } => self.head_locked(ticket, outcome),
+            Input::WriteFailed { reason, .. } => self.alarm(&format!("a write failed: {reason}")),
+            Input::EnterMesh { mesh, charter } => {
+                self.enter_mesh(mesh, charter);
+                self.peers.values_mut().for_each(|peer| peer.introduce_at = Some(now));
+            }
+            Input::Connected(peer) => self.connected(now, peer),
+            Input::Disconnected(peer) => self.disconnected(&peer),
+            Input::Asked { peer, channel, request } => self.asked(now, peer, channel, request),
+            Input::Answered { exchange, response } => self.answered(now, exchange, response),
+            Input::Failed(exchange) => self.exchange_failed(exchange),
+            Input::Heard { peer, gossip, topic, bytes } => self.heard(now, peer, gossip, topic, &bytes),
+            Input::Wake => {}
+        }
+        self.tick(now);
+    }
+
+    /// The next effect to run, if any is ready.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.outbox.pop()
+    }
+
+    /// When the engine wants to be woken.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let introductions = self.peers.values().filter_map(|peer| peer.introduce_at);
+        let exchanges = self.exchanges.values().map(|exchange| exchange.until);
+        introductions.chain(exchanges).chain([self.next_round]).min()
+    }
+
+    /// The organisation that it works for.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.me
+    }
+
+    /// What is known of each chain.
+    pub const fn replicas(&self) -> &BTreeMap<OrganisationId, Replica> {
+        &self.replicas
+    }
+
+    /// The mesh's membership.
+    pub const fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// Organisations that have asked to be admitted.
+    pub const fn candidates(&self) -> &BTreeSet<OrganisationId> {
+        &self.candidates
+    }
+
+    /// Organisations with a proof of misbehaviour.
+    pub const fn misbehaved(&self) -> &BTreeSet<OrganisationId> {
+        &self.misbehaved
+    }
+
+    /// Connected peers.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    /// Why the node does not sign, if it does not.
+    pub fn frozen(&self) -> Option<&str> {
+        self.sequencer.frozen()
+    }
+
+    pub(crate) fn witness_key(&self) -> Arc<dyn Signer> {
+        self.identity.witness_key.clone()
+    }
+
+    fn append(&mut self, append: AppendId, statement: Authentic, known_refs: &BTreeSet<StatementId>) {
+        let unknown = statement.statement().header().refs.iter().find(|id| !known_refs.contains(id));
+        if let Some(unknown) = unknown {
+            let outcome = Err(AppendError::UnknownRef(*unknown));
+            return self.outbox.push(Effect::Reply { append, outcome });
+        }
+        if let Some(own) = self.replicas.get_mut(&self.me) {
+            self.sequencer.append(own, append, statement, &self.config, &mut self.outbox);
+        }
+    }
+
+    fn durable(&mut self, now: Millis, ticket: Ticket) {
+        self.outbox.durable(ticket);
+        if let Some(own) = self.replicas.get(&self.me) {
+            self.sequencer.durable(ticket, own, now, &mut self.outbox, self.identity.chain_key.as_ref());
+        }
+    }
+
+    fn head_locked(&mut self, ticket: Ticket, outcome: Result<(), Option<HeadHash>>) {
+        self.outbox.durable(ticket);
+        if let Err(held) = outcome {
+            let held = held.map_or_else(|| "nothing".to_owned(), |hash| hash.to_string());
+            return self.alarm(&format!(
+                "the head lock holds {held} instead of this chain's head: another process signs"
+            ));
+        }
+        let Some(own) = self.replicas.get_mut(&self.me) else { return };
+        if let Some(committed) = self.sequencer.locked(ticket, own, &mut self.outbox) {
+            self.committed(&committed);
+        }
+    }
+
+    /// Writes the new head down, lets the membership follow, and tells everybody.
+    fn committed(&mut self, committed: &Committed) {
+        let ticket = self.outbox.ticket();
+        let writes = vec![crate::effect::Write::Head(committed.head.clone())];
+        self.outbox.push(Effect::Persist { ticket, writes });
+        let mut topics = BTreeSet::from([Topic::Heads]);
+        for verified in &committed.statements {
+            self.take_vote(verified);
+            match verified.kind() {
+                Kind::Link | Kind::Counterfoil => topics.insert(Topic::Links),
+                Kind::Recall | Kind::Revocation => topics.insert(Topic::Recalls),
+                _ => false,
+            };
+        }
+        self.announce(&topics);
+    }
+
+    /// Gossips the own head. It is in the head lock, so it cannot be lost any more.
+    pub(crate) fn announce(&mut self, topics: &BTreeSet<Topic>) {
+        if self.membership.is_none() {
+            return;
+        }
+        let Some(announcement) = self.replicas.get(&self.me).and_then(|own| announcement(own, false)) else {
+            return;
+        };
+        if let Ok(bytes) = crate::message::encode(&announcement) {
+            let bytes: Arc<[u8]> = bytes.into();
+            for topic in topics {
+                self.outbox.push(Effect::Gossip { topic: *topic, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    fn enter_mesh(&mut self, mesh: MeshId, charter: Charter) {
+        let mut membership = Membership::new(mesh, charter);
+        for verified in self.replicas.values().flat_map(Replica::standing) {
+            if let Payload::Admission(admission) = verified.payload() {
+                membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
+            }
+        }
+        self.membership = Some(membership);
+    }
+
+    /// Lets the membership follow a verified vote.
+    pub(crate) fn take_vote(&mut self, verified: &Verified) {
+        if let (Some(membership), Payload::Admission(admission)) = (&mut self.membership, verified.payload())
+        {
+            membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
+        }
+    }
+
+    /// Whether an organisation is a member of the mesh that this node takes part in.
+    pub(crate) fn is_member(&self, organisation: &OrganisationId) -> bool {
+        self.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
+    }
+
+    pub(crate) fn alarm(&mut self, text: &str) {
+        self.sequencer.freeze(text, &mut self.outbox);
+        self.outbox.push(Effect::Notify(Event::Alarm(text.to_owned())));
+    }
+
+    /// The own chain has everything under its target: the node signs again.
+    pub(crate) fn caught_up(&mut self) {
+        if let Some(own) = self.replicas.get(&self.me) {
+            let size = own.size();
+            self.sequencer.thaw();
+            self.outbox.push(Effect::Notify(Event::CaughtUp(size)));
+        }
+    }
+
+    /// Sends a request, if the peer has room for another.
+    pub(crate) fn send(&mut self, now: Millis, key: &PublicKey, purpose: Purpose, request: Request) -> bool {
+        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return false };
+        if !peer.has_room(&self.config) {
+            return false;
+        }
+        peer.under_way += 1;
+        let exchange = ExchangeId(self.next_exchange);
+        self.next_exchange = self.next_exchange.wrapping_add(1);
+        let until = now.plus(self.config.exchange_timeout_ms);
+        self.exchanges.insert(exchange, Exchange { peer: *key, purpose, until });
+        self.outbox.push(Effect::Send { peer: *key, exchange, request });
+        true
+    }
+
+    fn tick(&mut self, now: Millis) {
+        let late: Vec<ExchangeId> =
+            self.exchanges.iter().filter(|(_, e)| e.until <= now).map(|(id, _)| *id).collect();
+        for exchange in late {
+            self.exchange_failed(exchange);
+        }
+        self.introduce(now);
+        self.fetch(now);
+        self.round(now);
+        if let Some(own) = self.replicas.get(&self.me) {
+            let key = self.identity.chain_key.as_ref();
+            self.sequencer.start(own, now, &self.config, &mut self.outbox, key);
+        }
+    }
+}
+
+/// What is to be said about a replica's head.
+pub(crate) fn announcement(replica: &Replica, with_inception: bool) -> Option<Announcement> {
+    let head = replica.head()?;
+    Some(Announcement {
+        head: counterfoil_protocol::ids::ByteString(head.bytes().to_vec()),
+        cosignatures: replica.cosignatures().values().cloned().collect(),
+        inception: with_inception
+            .then(|| counterfoil_protocol::ids::ByteString(replica.inception().to_vec())),
+    })
+}

@@ -1,0 +1,85 @@
+//! What goes into the engine.
+
+use std::collections::BTreeSet;
+
+use counterfoil_protocol::ids::MeshId;
+use counterfoil_protocol::ids::{HeadHash, StatementId};
+use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::mesh::Charter;
+use counterfoil_protocol::statement::Authentic;
+
+use crate::effect::{AppendId, ChannelId, ExchangeId, GossipId};
+use crate::message::{Request, Response, Topic};
+use crate::outbox::Ticket;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody wants a statement appended to the own chain. Its signature is checked, nothing else is.
+    Append {
+        /// What the reply carries.
+        append: AppendId,
+        /// The statement.
+        statement: Box<Authentic>,
+        /// Those of its refs that the store knows.
+        known_refs: BTreeSet<StatementId>,
+    },
+    /// The write with this ticket is on disk.
+    Durable(Ticket),
+    /// The head lock was asked to change.
+    HeadLocked {
+        /// The ticket of the question.
+        ticket: Ticket,
+        /// Done, or what the lock holds instead.
+        outcome: Result<(), Option<HeadHash>>,
+    },
+    /// A write failed; it is unknown what is on disk. The driver ends after this.
+    WriteFailed {
+        /// The ticket of the write.
+        ticket: Ticket,
+        /// Why.
+        reason: String,
+    },
+    /// The organisation takes part in a mesh from now on.
+    EnterMesh {
+        /// The mesh.
+        mesh: MeshId,
+        /// Its charter, as the mesh id commits to it.
+        charter: Charter,
+    },
+    /// A connection to a peer stands. The transport has proven the peer's key.
+    Connected(PublicKey),
+    /// The last connection to a peer is gone.
+    Disconnected(PublicKey),
+    /// A peer asks something.
+    Asked {
+        /// Who.
+        peer: PublicKey,
+        /// What the response carries.
+        channel: ChannelId,
+        /// The request.
+        request: Request,
+    },
+    /// A peer answers.
+    Answered {
+        /// Which request.
+        exchange: ExchangeId,
+        /// The answer.
+        response: Response,
+    },
+    /// A request will not be answered.
+    Failed(ExchangeId),
+    /// A gossip message arrived.
+    Heard {
+        /// The neighbour that it came from.
+        peer: PublicKey,
+        /// What the judgement carries.
+        gossip: GossipId,
+        /// Its topic.
+        topic: Topic,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// The deadline has come.
+    Wake,
+}

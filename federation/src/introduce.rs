@@ -1,0 +1,176 @@
+//! Introductions: from a connection whose key the transport has proven to an organisation that is a member.
+
+use counterfoil_protocol::ids::{ByteString, OrganisationId};
+use counterfoil_protocol::keys::PublicKey;
+
+use crate::effect::{ChannelId, Effect, Event, ExchangeId};
+use crate::engine::Engine;
+use crate::message::{Introduction, Placed, Request, Response};
+use crate::peer::{Peer, Purpose, check_introduction};
+use crate::sync::Target;
+use crate::time::Millis;
+
+impl Engine {
+    pub(crate) fn connected(&mut self, now: Millis, key: PublicKey) {
+        if self.peers.len() >= self.config.peers_max && !self.peers.contains_key(key.as_bytes()) {
+            return self.outbox.push(Effect::Disconnect(key));
+        }
+        self.peers.entry(*key.as_bytes()).or_insert_with(|| Peer::new(key, now));
+    }
+
+    pub(crate) fn disconnected(&mut self, key: &PublicKey) {
+        self.peers.remove(key.as_bytes());
+        let lost: Vec<ExchangeId> =
+            self.exchanges.iter().filter(|(_, e)| e.peer == *key).map(|(id, _)| *id).collect();
+        for exchange in lost {
+            self.exchange_failed(exchange);
+        }
+    }
+
+    /// Introduces this organisation to those whose time has come.
+    pub(crate) fn introduce(&mut self, now: Millis) {
+        let due: Vec<PublicKey> = self
+            .peers
+            .values()
+            .filter(|peer| peer.introduce_at.is_some_and(|at| at <= now))
+            .map(|peer| peer.key)
+            .collect();
+        for key in due {
+            let introduction = self.introduction();
+            let sent = introduction.is_some_and(|introduction| {
+                self.send(now, &key, Purpose::Hello, Request::Hello(Box::new(introduction)))
+            });
+            if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+                peer.introduce_at = if sent { None } else { Some(now.plus(self.config.reintroduce_ms)) };
+            }
+        }
+    }
+
+    /// Who this node speaks for. None outside any mesh, or before the first head.
+    fn introduction(&self) -> Option<Introduction> {
+        let own = self.replicas.get(&self.me)?;
+        let head = own.head()?;
+        let standing = own
+            .standing()
+            .iter()
+            .filter(|verified| head.size().contains(verified.position()))
+            .map(|verified| Placed {
+                position: verified.position(),
+                statement: ByteString(verified.bytes().to_vec()),
+            })
+            .collect();
+        let mesh = self.membership.as_ref()?.mesh();
+        Some(Introduction { mesh, head: ByteString(head.bytes().to_vec()), standing })
+    }
+
+    /// A peer introduced itself: answer with one's own introduction and whether it is let in.
+    pub(crate) fn hello_asked(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        channel: ChannelId,
+        introduction: &Introduction,
+    ) {
+        let response = match self.take_introduction(now, key, introduction) {
+            Err(reason) => Response::Refused(reason),
+            Ok(organisation) => match self.introduction() {
+                Some(introduction) => Response::Hello {
+                    introduction: Box::new(introduction),
+                    admitted: self.is_member(&organisation),
+                },
+                None => Response::Refused("this node has no head or mesh yet".into()),
+            },
+        };
+        self.outbox.push(Effect::Respond { channel, response });
+    }
+
+    /// A peer answered an introduction.
+    pub(crate) fn hello_answered(&mut self, now: Millis, key: PublicKey, response: Response) {
+        let (introduction, admitted) = match response {
+            Response::Hello { introduction, admitted } => (introduction, admitted),
+            // Not a fault: the other side may not have entered the mesh yet.
+            Response::Refused(_) => return self.introduce_later(now, key),
+            _ => return self.penalise(key, 20, "it answered a hello with something else"),
+        };
+        if self.take_introduction(now, key, &introduction).is_err() {
+            return self.introduce_later(now, key);
+        }
+        if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+            peer.admitted_there = admitted;
+        }
+        if admitted {
+            // The truth is in the head vectors: compare them at once.
+            self.ask_heads(now, key);
+        } else {
+            self.introduce_later(now, key);
+        }
+    }
+
+    fn introduce_later(&mut self, now: Millis, key: PublicKey) {
+        if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+            peer.introduce_at = Some(now.plus(self.config.reintroduce_ms));
+        }
+    }
+
+    /// Checks an introduction and takes note of who the peer speaks for.
+    fn take_introduction(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        introduction: &Introduction,
+    ) -> Result<OrganisationId, String> {
+        let mesh = self.membership.as_ref().map(|membership| membership.mesh());
+        if mesh != Some(introduction.mesh) {
+            return Err("this node takes part in another mesh, or in none yet".into());
+        }
+        let (empty, head) = match check_introduction(introduction, &key, now) {
+            Ok(introduced) => introduced,
+            Err(error) => {
+                self.penalise(key, 50, &error.to_string());
+                return Err(error.to_string());
+            }
+        };
+        let organisation = empty.organisation();
+        let admitted = self.is_member(&organisation);
+        let is_new = self.peers.get_mut(key.as_bytes()).is_some_and(|peer| {
+            let is_new = peer.organisation != Some(organisation);
+            peer.organisation = Some(organisation);
+            is_new
+        });
+        if admitted {
+            self.candidates.remove(&organisation);
+            self.replicas.entry(organisation).or_insert(empty);
+            self.consider(now, head, Some(key));
+        } else if self.candidates.len() < self.config.candidates_max {
+            self.candidates.insert(organisation);
+        }
+        if is_new {
+            self.outbox.push(Effect::Notify(Event::Introduced { organisation, admitted }));
+        }
+        Ok(organisation)
+    }
+
+    /// The organisation that a peer speaks for, if that is a member.
+    pub(crate) fn admitted(&self, key: &PublicKey) -> Option<OrganisationId> {
+        let organisation = self.peers.get(key.as_bytes())?.organisation?;
+        self.is_member(&organisation).then_some(organisation)
+    }
+
+    /// Takes points from a peer, and lets it go when it has none left.
+    pub(crate) fn penalise(&mut self, key: PublicKey, points: u32, reason: &str) {
+        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return };
+        peer.penalty = peer.penalty.saturating_add(points);
+        let is_over = peer.penalty >= self.config.penalty_max;
+        self.outbox.push(Effect::Notify(Event::Penalised { peer: key, reason: reason.to_owned() }));
+        if is_over {
+            self.outbox.push(Effect::Disconnect(key));
+        }
+    }
+}
+
+impl Target {
+    /// Whether `key` is a good peer to fetch from.
+    pub(crate) fn prefers(&self, key: &PublicKey) -> bool {
+        self.source == Some(*key)
+    }
+}

@@ -1,0 +1,49 @@
+//! What a node does about its peers, as a state machine.
+//!
+//! ```text
+//!   API, timer, network, disk                                      disk, network, API
+//!            |                                                            ^
+//!            v                                                            |
+//!       Input ---> Engine::handle(now, input) ---> Outbox ---> Engine::poll_effect() -> Effect
+//!                        |                            |
+//!                        v                            +-- holds back what must not be seen
+//!                 state in memory                         before its ticket is durable
+//! ```
+//!
+//! The driver sends every input with the time at which it happened, runs every effect that [`Engine::poll_effect`]
+//! yields, in order, and wakes the engine at [`Engine::next_deadline`]. `Persist` and `LockHead` effects are answered by
+//! `Durable` and `HeadLocked` inputs that carry the same ticket. *Persist, then speak*: an effect that tells somebody
+//! something is queued behind the ticket of the write that makes it true.
+//!
+//! This crate knows no libp2p, no disk and no clock, and has no randomness but a seed that it is given.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`engine`] | routing of inputs, and the state that they change |
+//! | [`input`], [`effect`], [`message`] | the closed lists of what goes in, out, and over the wire |
+//! | [`outbox`] | tickets, and what waits for them |
+//! | [`sequencer`] | the own chain: group commit, head lock, receipts |
+//! | [`replica`] | a chain as far as it is known here, own or foreign |
+//! | [`peer`] | who a connection speaks for, and what it may cost |
+//! | `introduce`, `sync` | introductions; heads, backfill with proofs, and serving both |
+//! | [`config`] | validated limits |
+
+pub mod config;
+pub mod effect;
+pub mod engine;
+pub mod input;
+mod introduce;
+pub mod message;
+pub mod outbox;
+pub mod peer;
+pub mod replica;
+pub mod sequencer;
+pub mod store;
+mod sync;
+pub mod time;
+
+pub use config::Config;
+pub use effect::{Effect, Event};
+pub use engine::Engine;
+pub use input::Input;
+pub use time::Millis;

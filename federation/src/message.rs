@@ -1,0 +1,182 @@
+//! What peers say to each other. Everything is strict CBOR, capped before it is read.
+
+use counterfoil_protocol::chain::Hash;
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::codec::{self, CodecError};
+use counterfoil_protocol::ids::{ByteString, HeadSeq, MeshId, OrganisationId, Position, TreeSize};
+use serde::{Deserialize, Serialize};
+
+/// Largest message of the request-response protocols, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
+/// Largest gossip message, in bytes.
+pub const GOSSIP_BYTES_MAX: usize = 64 * 1024;
+
+/// A statement and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Placed {
+    /// Position in its chain.
+    pub position: Position,
+    /// The statement's bytes.
+    pub statement: ByteString,
+}
+
+/// Who a peer speaks for: the head of its organisation's chain with every standing statement under it, from which the
+/// peer's binding follows. The head's digest proves that none was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Introduction {
+    /// The mesh in which the peers meet.
+    pub mesh: MeshId,
+    /// The head.
+    pub head: ByteString,
+    /// Standing statements in chain order, the inception first.
+    pub standing: Vec<Placed>,
+}
+
+/// Which head of an organisation the sender has, and how many cosignatures on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// Sequence number of its latest head here.
+    pub seq: HeadSeq,
+    /// Cosignatures known on it.
+    pub cosignatures: u16,
+}
+
+/// A head with the cosignatures known on its checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Announcement {
+    /// The head.
+    pub head: ByteString,
+    /// Signature lines of witnesses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cosignatures: Vec<String>,
+    /// The inception, for a receiver that does not know the organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inception: Option<ByteString>,
+}
+
+/// One entry of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// The statement's bytes.
+    Statement(ByteString),
+    /// Its digest alone: the statement is not for everybody.
+    Withheld(LeafDigest),
+}
+
+/// Entries of a chain from one position on, with the proof that they belong under the head asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Position of the first entry.
+    pub from: Position,
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Consistency proof from the tree that ends with this page to the tree of the head asked for.
+    pub proof: Vec<Hash>,
+}
+
+/// A request to a peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Says who speaks, and asks the same.
+    Hello(Box<Introduction>),
+    /// Asks for heads that are newer than these, or better witnessed.
+    Heads(Vec<Known>),
+    /// Asks for entries from a position on, under a head of that size.
+    Entries {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The first position wanted.
+        from: Position,
+        /// Size of the head.
+        size: TreeSize,
+    },
+    /// Hands over a cosignature on the receiver's own head.
+    Cosigned {
+        /// Size of the head.
+        size: TreeSize,
+        /// The signature line.
+        line: String,
+    },
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Response {
+    /// Answers a hello: who answers, and whether the asker's organisation is a member here.
+    Hello {
+        /// Who answers.
+        introduction: Box<Introduction>,
+        /// Whether the asker is admitted.
+        admitted: bool,
+    },
+    /// Answers a question for heads.
+    Heads(Vec<Announcement>),
+    /// Answers a question for entries.
+    Entries(Page),
+    /// A cosignature was taken in.
+    Noted,
+    /// The request is not answered, and why.
+    Refused(String),
+}
+
+/// Topics on which hints travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// New heads.
+    Heads,
+    /// Heads under which there are new links or counterfoils.
+    Links,
+    /// Heads under which there are new recalls or revocations.
+    Recalls,
+    /// Proofs of misbehaviour.
+    Proofs,
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: [Self; 4] = [Self::Heads, Self::Links, Self::Recalls, Self::Proofs];
+
+    /// The topic's name within its mesh.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heads => "heads",
+            Self::Links => "links",
+            Self::Recalls => "recalls",
+            Self::Proofs => "proofs",
+        }
+    }
+}
+
+/// Encodes a message.
+///
+/// # Errors
+/// [`CodecError`], which no message within its limits causes.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
+    codec::encode(message)
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn decode_request(bytes: &[u8]) -> Result<Request, CodecError> {
+    codec::decode(bytes, MESSAGE_BYTES_MAX)
+}
+
+/// Reads a response.
+///
+/// # Errors
+/// [`CodecError`].
+pub fn decode_response(bytes: &[u8]) -> Result<Response, CodecError> {
+    codec::decode(bytes, MESSAGE_BYTES_MAX)
+}

@@ -1,0 +1,296 @@
+//! A chain as far as it is known here, the own or another's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use counterfoil_protocol::chain::head::{Head, HeadError};
+use counterfoil_protocol::chain::proof::{ProofError, verify_consistency};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::chain::{CompactRange, SignedHead};
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::statement::{EnvelopeError, Refusal, Statement, Verified, verify};
+
+use crate::effect::Write;
+use crate::message::{Entry, Page, Placed};
+use crate::store::{ChainSnapshot, reopen};
+use crate::time::Millis;
+
+/// What is known of one chain.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    inception: Arc<[u8]>,
+    state: OrganisationState,
+    range: CompactRange,
+    standing: Vec<Arc<Verified>>,
+    head: Option<SignedHead>,
+    cosignatures: BTreeMap<OrganisationId, String>,
+    /// When the head was last confirmed to be the latest.
+    pub seen: Millis,
+}
+
+/// Why a chain on disk, a head or a page is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// A statement cannot be read.
+    #[error("position {position}: {error}")]
+    Statement {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        error: EnvelopeError,
+    },
+    /// A statement fails a check.
+    #[error("position {position}: {error}")]
+    Refused {
+        /// Where.
+        position: Position,
+        /// The failing check.
+        error: Refusal,
+    },
+    /// A head fails a check.
+    #[error("{0}")]
+    Head(#[from] HeadError),
+    /// The page begins elsewhere, is empty, or goes beyond the head.
+    #[error("the page covers positions {from} to {to}, which is not what was asked for")]
+    Span {
+        /// First position.
+        from: Position,
+        /// Position behind the last.
+        to: u64,
+    },
+    /// The page does not belong under the head.
+    #[error("the page does not belong under the head: {0}")]
+    Proof(#[from] ProofError),
+    /// A standing statement was left out.
+    #[error("a standing statement was left out: the head's digest over them does not come out")]
+    Standing,
+    /// The inception is missing.
+    #[error("the inception is missing")]
+    NoInception,
+}
+
+/// What a page added.
+#[derive(Debug)]
+pub struct Extended {
+    /// What to write.
+    pub writes: Vec<Write>,
+    /// Statements that are new.
+    pub verified: Vec<Verified>,
+    /// Whether the replica has everything under the head now.
+    pub complete: bool,
+}
+
+impl Replica {
+    /// A chain of which the inception alone is known.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the bytes are no inception.
+    pub fn new(inception: Arc<[u8]>) -> Result<Self, ReplicaError> {
+        let position = Position(0);
+        let statement = Statement::parse(inception.clone())
+            .map_err(|error| ReplicaError::Statement { position, error })?;
+        let state = OrganisationState::from_inception(&statement)
+            .map_err(|error| ReplicaError::Refused { position, error })?;
+        Ok(Self {
+            inception,
+            state,
+            range: CompactRange::default(),
+            standing: Vec::new(),
+            head: None,
+            cosignatures: BTreeMap::new(),
+            seen: Millis(0),
+        })
+    }
+
+    /// The chain as it lies on disk. Its standing statements are verified again, and must give the head's digest.
+    ///
+    /// # Errors
+    /// [`ReplicaError`].
+    pub fn restore(snapshot: &ChainSnapshot) -> Result<Self, ReplicaError> {
+        let (_, inception) = snapshot.standing.first().ok_or(ReplicaError::NoInception)?;
+        let mut replica = Self::new(inception.clone())?;
+        let mut digest_at_head = None;
+        let head = match &snapshot.head {
+            Some(bytes) => Some(reopen(bytes, &replica.state.description().chain_key)?),
+            None => None,
+        };
+        for (position, bytes) in &snapshot.standing {
+            replica.state.skip_to(*position);
+            if head.as_ref().is_some_and(|head| !head.size().contains(*position)) && digest_at_head.is_none()
+            {
+                digest_at_head = Some(replica.state.standing_digest());
+            }
+            replica.admit(bytes.clone())?;
+        }
+        replica.state.skip_to(snapshot.range.size().next_position());
+        let digest = digest_at_head.unwrap_or_else(|| replica.state.standing_digest());
+        if head.as_ref().is_some_and(|head| head.standing() != digest) {
+            return Err(ReplicaError::Standing);
+        }
+        replica.range = snapshot.range.clone();
+        replica.head = head;
+        Ok(replica)
+    }
+
+    /// A chain of which only the standing statements under `head` are known; all of them, as the head's digest proves.
+    ///
+    /// # Errors
+    /// [`ReplicaError`].
+    pub fn from_standing(standing: &[Placed], head: &SignedHead) -> Result<Self, ReplicaError> {
+        let inception = standing.first().ok_or(ReplicaError::NoInception)?;
+        let mut replica = Self::new(inception.statement.0.as_slice().into())?;
+        for placed in standing {
+            if !head.size().contains(placed.position) || placed.position < replica.state.next_position() {
+                let to = placed.position.0;
+                return Err(ReplicaError::Span { from: replica.state.next_position(), to });
+            }
+            replica.state.skip_to(placed.position);
+            replica.admit(placed.statement.0.as_slice().into())?;
+        }
+        if replica.state.standing_digest() != head.standing() {
+            return Err(ReplicaError::Standing);
+        }
+        Ok(replica)
+    }
+
+    fn admit(&mut self, bytes: Arc<[u8]>) -> Result<Verified, ReplicaError> {
+        let position = self.state.next_position();
+        let refuse = |error| ReplicaError::Refused { position, error };
+        let statement =
+            Statement::parse(bytes).map_err(|error| ReplicaError::Statement { position, error })?;
+        let authentic = self.state.authenticate(statement).map_err(refuse)?;
+        let verified = verify(&self.state, authentic).map_err(refuse)?;
+        self.fold(&verified).map_err(refuse)?;
+        Ok(verified)
+    }
+
+    fn fold(&mut self, verified: &Verified) -> Result<(), Refusal> {
+        self.state.apply(verified)?;
+        if verified.kind().is_standing() {
+            self.standing.push(Arc::new(verified.clone()));
+        }
+        Ok(())
+    }
+
+    /// Takes in a statement that was verified against this replica's state, at the end of the chain.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it was verified for another place.
+    pub fn append(&mut self, verified: &Verified) -> Result<(), Refusal> {
+        self.fold(verified)?;
+        self.range.append(verified.leaf_digest().leaf_hash());
+        Ok(())
+    }
+
+    /// The organisation.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.state.organisation()
+    }
+
+    /// The inception's bytes.
+    pub const fn inception(&self) -> &Arc<[u8]> {
+        &self.inception
+    }
+
+    /// What is in force.
+    pub const fn state(&self) -> &OrganisationState {
+        &self.state
+    }
+
+    /// The tree.
+    pub const fn range(&self) -> &CompactRange {
+        &self.range
+    }
+
+    /// Standing statements in chain order.
+    pub fn standing(&self) -> &[Arc<Verified>] {
+        &self.standing
+    }
+
+    /// The latest head under which everything is here.
+    pub const fn head(&self) -> Option<&SignedHead> {
+        self.head.as_ref()
+    }
+
+    /// Signature lines on the head, by witness.
+    pub const fn cosignatures(&self) -> &BTreeMap<OrganisationId, String> {
+        &self.cosignatures
+    }
+
+    /// Adds a checked cosignature on the head. Returns whether it is new.
+    pub fn cosign(&mut self, witness: OrganisationId, line: String) -> bool {
+        if self.cosignatures.contains_key(&witness) {
+            return false;
+        }
+        self.cosignatures.insert(witness, line);
+        true
+    }
+
+    /// Takes the head that was signed for the whole of this chain.
+    pub fn set_head(&mut self, head: SignedHead) {
+        self.cosignatures.clear();
+        self.head = Some(head);
+    }
+
+    /// Checks a head's signatures with this chain's key.
+    ///
+    /// # Errors
+    /// [`HeadError`].
+    pub fn open_head(&self, bytes: &ByteString) -> Result<SignedHead, HeadError> {
+        Head::parse(bytes.0.as_slice())?.verify(&self.state.description().chain_key)
+    }
+
+    /// Takes in a page of entries under `head`, all or nothing.
+    ///
+    /// The page is proven by recomputing the tree from what is here and what the page brings, and by the consistency
+    /// proof from there to the head. Each statement passes every check that its own organisation had to make.
+    ///
+    /// # Errors
+    /// [`ReplicaError`]; nothing is changed then.
+    // INVARIANT(3): every accepted head extends the previous one by a checked consistency proof.
+    pub fn extend(&mut self, head: &SignedHead, page: &Page) -> Result<Extended, ReplicaError> {
+        let to = page.from.0.saturating_add(page.entries.len() as u64);
+        if page.from != self.range.size().next_position() || page.entries.is_empty() || to > head.size().0 {
+            return Err(ReplicaError::Span { from: page.from, to });
+        }
+        let mut next = self.clone();
+        let mut writes = Vec::with_capacity(page.entries.len() + 2);
+        let mut verified = Vec::new();
+        for entry in &page.entries {
+            let position = next.state.next_position();
+            match entry {
+                Entry::Statement(bytes) => {
+                    let statement = next.admit(bytes.0.as_slice().into())?;
+                    next.range.append(statement.leaf_digest().leaf_hash());
+                    writes.push(Write::Statement(Box::new(statement.clone())));
+                    verified.push(statement);
+                }
+                Entry::Withheld(digest) => {
+                    next.state.skip_to(position.size_with().next_position());
+                    next.range.append(LeafDigest::leaf_hash(digest));
+                    let organisation = next.organisation();
+                    writes.push(Write::Withheld { organisation, position, digest: *digest });
+                }
+            }
+        }
+        let (size, root) = (next.range.size(), next.range.root());
+        verify_consistency(size, &root, head.size(), &head.root(), &page.proof)?;
+        let complete = size == head.size();
+        if complete {
+            if next.state.standing_digest() != head.standing() {
+                return Err(ReplicaError::Standing);
+            }
+            next.set_head(head.clone());
+            writes.push(Write::Head(head.clone()));
+        }
+        writes.push(Write::Tree { organisation: next.organisation(), range: next.range.clone() });
+        *self = next;
+        Ok(Extended { writes, verified, complete })
+    }
+
+    /// The size of the chain as far as it is here.
+    pub const fn size(&self) -> TreeSize {
+        self.range.size()
+    }
+}

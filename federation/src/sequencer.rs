@@ -1,0 +1,256 @@
+//! The own chain: group commit, head lock, replies.
+//!
+//! ```text
+//! stage ... stage -> Persist -> (durable) -> sign -> LockHead -> (locked) -> reply and announce
+//! ```
+//!
+//! One commit is under way at a time; what arrives meanwhile waits for the next. A head that was signed but not locked
+//! never leaves this module, so a crash between the two leaves nothing that anybody has seen.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use counterfoil_protocol::chain::{CompactRange, HeadDraft, SignedHead};
+use counterfoil_protocol::identity::StandingDigest;
+use counterfoil_protocol::ids::{HeadSeq, StatementId};
+use counterfoil_protocol::keys::Signer;
+use counterfoil_protocol::statement::{Authentic, Verified, verify};
+
+use crate::config::Config;
+use crate::effect::{AppendError, AppendId, Appended, Effect, Write};
+use crate::outbox::{Outbox, Ticket};
+use crate::replica::Replica;
+use crate::time::Millis;
+
+/// Where the sequencer stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// No commit is under way.
+    Idle,
+    /// Statements are being written.
+    Writing(Ticket),
+    /// The head is being locked.
+    Locking(Ticket, SignedHead),
+    /// The node does not sign, and why.
+    Frozen(String),
+}
+
+/// A statement on its way into the chain.
+#[derive(Debug)]
+struct Staged {
+    append: AppendId,
+    verified: Verified,
+    /// The chain as it is with this statement as its last.
+    after: Covered,
+}
+
+/// The writer of the own chain.
+// INVARIANT(1): an honest organisation never signs two heads with one sequence number: a head leaves this module only
+// after the head lock took it in place of its predecessor.
+#[derive(Debug)]
+pub struct Sequencer {
+    phase: Phase,
+    waiting: VecDeque<Staged>,
+    waiting_ids: BTreeSet<StatementId>,
+    committing: Vec<Staged>,
+    /// Whether statements lie on disk that no head covers yet.
+    uncovered: bool,
+}
+
+/// What a finished commit brought.
+#[derive(Debug)]
+pub struct Committed {
+    /// The new head.
+    pub head: SignedHead,
+    /// The statements under it that are new.
+    pub statements: Vec<Verified>,
+}
+
+impl Sequencer {
+    /// A sequencer that may sign at once; `uncovered` when the disk has statements that no head covers.
+    pub fn new(uncovered: bool) -> Self {
+        Self {
+            phase: Phase::Idle,
+            waiting: VecDeque::new(),
+            waiting_ids: BTreeSet::new(),
+            committing: Vec::new(),
+            uncovered,
+        }
+    }
+
+    /// Stops signing until [`Self::thaw`]. Whoever waits is told.
+    pub fn freeze(&mut self, reason: &str, outbox: &mut Outbox) {
+        self.phase = Phase::Frozen(reason.to_owned());
+        self.waiting_ids.clear();
+        let waiting = self.committing.drain(..).chain(self.waiting.drain(..));
+        for staged in waiting {
+            let outcome = Err(AppendError::Frozen(reason.to_owned()));
+            outbox.push(Effect::Reply { append: staged.append, outcome });
+        }
+    }
+
+    /// Signs again.
+    pub fn thaw(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
+    /// Why the node does not sign, if it does not.
+    pub fn frozen(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Frozen(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Takes a statement in if it passes every check, and starts a commit if none is under way.
+    pub fn append(
+        &mut self,
+        own: &mut Replica,
+        append: AppendId,
+        statement: Authentic,
+        config: &Config,
+        outbox: &mut Outbox,
+    ) {
+        if let Err(error) = self.stage(own, append, statement, config) {
+            outbox.push(Effect::Reply { append, outcome: Err(error) });
+        }
+    }
+
+    fn stage(
+        &mut self,
+        own: &mut Replica,
+        append: AppendId,
+        statement: Authentic,
+        config: &Config,
+    ) -> Result<(), AppendError> {
+        if let Phase::Frozen(reason) = &self.phase {
+            return Err(AppendError::Frozen(reason.clone()));
+        }
+        if self.waiting.len() >= config.pending_max {
+            return Err(AppendError::Busy(self.waiting.len()));
+        }
+        let id = statement.statement().id();
+        if self.waiting_ids.contains(&id) {
+            return Err(AppendError::Duplicate(id));
+        }
+        let verified = verify(own.state(), statement)?;
+        own.append(&verified)?;
+        self.waiting_ids.insert(id);
+        let after = Covered::of(own);
+        self.waiting.push_back(Staged { append, verified, after });
+        Ok(())
+    }
+
+    /// Starts a commit if none is under way and something waits for one.
+    pub fn start(
+        &mut self,
+        own: &Replica,
+        now: Millis,
+        config: &Config,
+        outbox: &mut Outbox,
+        key: &dyn Signer,
+    ) {
+        if self.phase != Phase::Idle {
+            return;
+        }
+        if self.waiting.is_empty() {
+            if self.uncovered {
+                self.sign(own, now, outbox, key);
+            }
+            return;
+        }
+        let mut bytes = 0;
+        while self.committing.len() < config.commit_statements_max && bytes < config.commit_bytes_max {
+            let Some(staged) = self.waiting.pop_front() else { break };
+            bytes += staged.verified.bytes().len();
+            self.waiting_ids.remove(&staged.verified.id());
+            self.committing.push(staged);
+        }
+        let statements = self.committing.iter().map(|staged| &staged.verified);
+        let mut writes: Vec<Write> =
+            statements.map(|verified| Write::Statement(Box::new(verified.clone()))).collect();
+        if let Some(last) = self.committing.last() {
+            writes.push(Write::Tree { organisation: own.organisation(), range: last.after.range.clone() });
+        }
+        let ticket = outbox.ticket();
+        outbox.push(Effect::Persist { ticket, writes });
+        self.phase = Phase::Writing(ticket);
+    }
+
+    /// Takes note that a write is durable: if it was the commit's, signs and asks for the lock.
+    pub fn durable(
+        &mut self,
+        ticket: Ticket,
+        own: &Replica,
+        now: Millis,
+        outbox: &mut Outbox,
+        key: &dyn Signer,
+    ) {
+        if self.phase == Phase::Writing(ticket) {
+            self.sign(own, now, outbox, key);
+        }
+    }
+
+    /// Signs a head over what is on disk: the replica may be further already, by what waits for the next commit.
+    fn sign(&mut self, own: &Replica, now: Millis, outbox: &mut Outbox, key: &dyn Signer) {
+        let covered = self.committing.last().map_or_else(|| Covered::of(own), |staged| staged.after.clone());
+        let previous = own.head();
+        let draft = HeadDraft {
+            organisation: own.organisation(),
+            seq: previous.map_or(HeadSeq(0), |head| HeadSeq(head.seq().0.saturating_add(1))),
+            previous: previous.map(SignedHead::hash),
+            size: covered.range.size(),
+            root: covered.range.root(),
+            standing: covered.standing,
+            issued_at: now.timestamp(),
+        };
+        match draft.sign(key) {
+            Ok(head) => {
+                let ticket = outbox.ticket();
+                let previous = draft.previous;
+                outbox.push(Effect::LockHead { ticket, previous, head: head.clone() });
+                self.phase = Phase::Locking(ticket, head);
+            }
+            Err(error) => self.freeze(&error.to_string(), outbox),
+        }
+    }
+
+    /// Takes note of what became of the lock.
+    pub fn locked(&mut self, ticket: Ticket, own: &mut Replica, outbox: &mut Outbox) -> Option<Committed> {
+        let Phase::Locking(expected, head) = &self.phase else { return None };
+        if *expected != ticket {
+            return None;
+        }
+        let head = head.clone();
+        self.phase = Phase::Idle;
+        self.uncovered = false;
+        own.set_head(head.clone());
+        let statements: Vec<Staged> = self.committing.drain(..).collect();
+        for staged in &statements {
+            let appended = Appended {
+                statement: staged.verified.id(),
+                position: staged.verified.position(),
+                head: head.clone(),
+            };
+            outbox.push(Effect::Reply { append: staged.append, outcome: Ok(Box::new(appended)) });
+        }
+        Some(Committed { head, statements: statements.into_iter().map(|staged| staged.verified).collect() })
+    }
+
+    /// Statements that are in memory but not yet under a head.
+    pub fn pending(&self) -> usize {
+        self.waiting.len() + self.committing.len()
+    }
+}
+
+/// A chain up to some point: its tree and its standing digest.
+#[derive(Debug, Clone)]
+struct Covered {
+    range: CompactRange,
+    standing: StandingDigest,
+}
+
+impl Covered {
+    fn of(replica: &Replica) -> Self {
+        Self { range: replica.range().clone(), standing: replica.state().standing_digest() }
+    }
+}

@@ -1,0 +1,87 @@
+//! What the driver's store must be able to tell: the state to start from, and entries to serve.
+
+use std::sync::Arc;
+
+use counterfoil_protocol::chain::proof::{MissingSubtree, Subtrees, consistency_proof};
+use counterfoil_protocol::chain::{CompactRange, SignedHead};
+use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::mesh::Charter;
+
+use crate::config::Config;
+use crate::message::{Entry, Page};
+
+/// A chain as it lies on disk.
+#[derive(Debug, Clone)]
+pub struct ChainSnapshot {
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// Its tree.
+    pub range: CompactRange,
+    /// Its standing statements in order, the inception first, with their positions.
+    pub standing: Vec<(Position, Arc<[u8]>)>,
+    /// Its latest head, as bytes.
+    pub head: Option<Arc<[u8]>>,
+    /// Signature lines on that head.
+    pub cosignatures: Vec<String>,
+}
+
+/// Everything that an engine starts from.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The chains, the own among them.
+    pub chains: Vec<ChainSnapshot>,
+    /// What the head lock holds.
+    pub locked: Option<Arc<[u8]>>,
+    /// The mesh that the organisation takes part in.
+    pub mesh: Option<(MeshId, Charter)>,
+    /// Organisations with a proof of misbehaviour.
+    pub misbehaved: Vec<OrganisationId>,
+}
+
+/// What serving entries needs of a store.
+pub trait EntrySource: Subtrees {
+    /// The entry at a position, as others may see it: what is not for everybody is withheld here.
+    fn entry(&self, position: Position) -> Option<Entry>;
+}
+
+/// The page that answers a request for entries.
+///
+/// # Errors
+/// [`MissingSubtree`] when the store does not have what is asked for.
+pub fn page(
+    source: &impl EntrySource,
+    from: Position,
+    size: TreeSize,
+    config: &Config,
+) -> Result<Page, MissingSubtree> {
+    let missing = MissingSubtree { level: 0, index: from.0 };
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    let mut next = from;
+    while size.contains(next) && entries.len() < config.page_entries_max {
+        let entry = source.entry(next).ok_or(missing)?;
+        let length = match &entry {
+            Entry::Statement(ByteString(statement)) => statement.len(),
+            Entry::Withheld(_) => 32,
+        };
+        if bytes + length > config.page_bytes_max && !entries.is_empty() {
+            break;
+        }
+        bytes += length;
+        entries.push(entry);
+        next = next.size_with().next_position();
+    }
+    if entries.is_empty() {
+        return Err(missing);
+    }
+    let proof = consistency_proof(source, TreeSize(next.0), size)?;
+    Ok(Page { from, entries, proof })
+}
+
+/// Opens a head that this store wrote earlier.
+pub(crate) fn reopen(
+    bytes: &Arc<[u8]>,
+    chain_key: &counterfoil_protocol::keys::PublicKey,
+) -> Result<SignedHead, counterfoil_protocol::chain::head::HeadError> {
+    counterfoil_protocol::chain::Head::parse(bytes.clone())?.verify(chain_key)
+}

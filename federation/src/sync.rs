@@ -1,0 +1,470 @@
+//! Heads and what lies under them: announced as hints, compared by head vectors, fetched by pull, accepted by proof.
+
+use std::collections::BTreeSet;
+
+use counterfoil_protocol::chain::cosignature::{cosign, verify_line, witness_name};
+use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
+use counterfoil_protocol::chain::note::{Note, SignatureLine};
+use counterfoil_protocol::chain::{Head, SignedHead};
+use counterfoil_protocol::ids::{OrganisationId, TreeSize};
+use counterfoil_protocol::keys::PublicKey;
+use rand_chacha::rand_core::Rng;
+
+use crate::effect::{ChannelId, Effect, Event, ExchangeId, GossipId, Judgement, Write};
+use crate::engine::{Engine, announcement};
+use crate::message::{Announcement, Known, Page, Request, Response, Topic};
+use crate::peer::Purpose;
+use crate::replica::Replica;
+use crate::time::Millis;
+
+/// A head that is known but under which not everything is here yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    head: SignedHead,
+    /// Who has it, as far as is known.
+    pub(crate) source: Option<PublicKey>,
+    /// The request under way for it.
+    fetching: Option<PublicKey>,
+}
+
+impl Target {
+    pub(crate) const fn new(head: SignedHead) -> Self {
+        Self { head, source: None, fetching: None }
+    }
+}
+
+impl Engine {
+    /// Routes a peer's request. Only a hello is answered to those who are no members.
+    pub(crate) fn asked(&mut self, now: Millis, key: PublicKey, channel: ChannelId, request: Request) {
+        if let Request::Hello(introduction) = &request {
+            return self.hello_asked(now, key, channel, introduction);
+        }
+        // INVARIANT(10): nobody outside the mesh is told anything that is limited to it.
+        if self.admitted(&key).is_none() {
+            let response = Response::Refused("introduce yourself first, as a member's node".into());
+            return self.outbox.push(Effect::Respond { channel, response });
+        }
+        match request {
+            Request::Hello(_) => {}
+            Request::Heads(known) => {
+                let response = Response::Heads(self.newer_heads(&known));
+                self.outbox.push(Effect::Respond { channel, response });
+            }
+            Request::Entries { organisation, from, size } => {
+                let is_here = self
+                    .replicas
+                    .get(&organisation)
+                    .and_then(Replica::head)
+                    .is_some_and(|head| size <= head.size() && size.contains(from));
+                self.outbox.push(if is_here {
+                    Effect::Serve { channel, organisation, from, size }
+                } else {
+                    let response = Response::Refused("that is not under any head that is here".into());
+                    Effect::Respond { channel, response }
+                });
+            }
+            Request::Cosigned { size, line } => {
+                let response = match self.take_own_cosignature(size, &line) {
+                    Ok(()) => Response::Noted,
+                    Err(reason) => Response::Refused(reason.to_owned()),
+                };
+                self.outbox.push(Effect::Respond { channel, response });
+            }
+        }
+    }
+
+    /// Routes a peer's answer.
+    pub(crate) fn answered(&mut self, now: Millis, exchange: ExchangeId, response: Response) {
+        let Some(exchange) = self.exchanges.remove(&exchange) else { return };
+        let key = exchange.peer;
+        if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+            peer.under_way = peer.under_way.saturating_sub(1);
+        }
+        match (exchange.purpose, response) {
+            (Purpose::Hello, response) => self.hello_answered(now, key, response),
+            (Purpose::Heads, Response::Heads(heads)) => self.heads_answered(now, key, &heads),
+            (Purpose::Entries(head), Response::Entries(page)) => {
+                self.entries_answered(now, key, &head, &page)
+            }
+            (Purpose::Entries(head), _) => self.stop_fetching(&head.organisation()),
+            (Purpose::Cosigned | Purpose::Heads, _) => {}
+        }
+    }
+
+    pub(crate) fn exchange_failed(&mut self, exchange: ExchangeId) {
+        let Some(exchange) = self.exchanges.remove(&exchange) else { return };
+        if let Some(peer) = self.peers.get_mut(exchange.peer.as_bytes()) {
+            peer.under_way = peer.under_way.saturating_sub(1);
+            if exchange.purpose == Purpose::Hello {
+                peer.introduce_at = Some(exchange.until);
+            }
+        }
+        if let Purpose::Entries(head) = exchange.purpose {
+            self.stop_fetching(&head.organisation());
+        }
+    }
+
+    fn stop_fetching(&mut self, organisation: &OrganisationId) {
+        if let Some(target) = self.targets.get_mut(organisation) {
+            target.fetching = None;
+            // Ask somebody else, or wait for the next round to hear of it again.
+            target.source = None;
+        }
+    }
+
+    /// What to answer to a head vector: heads that are newer here, or have more cosignatures.
+    fn newer_heads(&self, known: &[Known]) -> Vec<Announcement> {
+        let find = |organisation: &OrganisationId| known.iter().find(|k| k.organisation == *organisation);
+        self.replicas
+            .iter()
+            .filter(|(organisation, _)| self.is_member(organisation))
+            .filter(|(organisation, replica)| match (find(organisation), replica.head()) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(known), Some(head)) => {
+                    head.seq() > known.seq
+                        || head.seq() == known.seq
+                            && replica.cosignatures().len() > usize::from(known.cosignatures)
+                }
+            })
+            .filter_map(|(organisation, replica)| announcement(replica, find(organisation).is_none()))
+            .take(64)
+            .collect()
+    }
+
+    /// Asks a peer for heads that are newer than those here.
+    pub(crate) fn ask_heads(&mut self, now: Millis, key: PublicKey) {
+        let known = self
+            .replicas
+            .iter()
+            .filter_map(|(organisation, replica)| {
+                let cosignatures = u16::try_from(replica.cosignatures().len()).unwrap_or(u16::MAX);
+                Some(Known { organisation: *organisation, seq: replica.head()?.seq(), cosignatures })
+            })
+            .collect();
+        self.send(now, &key, Purpose::Heads, Request::Heads(known));
+    }
+
+    /// Every period, one peer at random is asked for what it knows: gossip is a hint, this is the truth.
+    pub(crate) fn round(&mut self, now: Millis) {
+        if now < self.next_round {
+            return;
+        }
+        self.next_round = now.plus(self.config.anti_entropy_ms);
+        let admitted: Vec<PublicKey> = self
+            .peers
+            .values()
+            .filter(|peer| peer.admitted_there && self.admitted(&peer.key).is_some())
+            .map(|peer| peer.key)
+            .collect();
+        if admitted.is_empty() {
+            return;
+        }
+        let index = self.rng.next_u64() % admitted.len() as u64;
+        if let Some(key) = usize::try_from(index).ok().and_then(|index| admitted.get(index)) {
+            self.ask_heads(now, *key);
+        }
+    }
+
+    fn heads_answered(&mut self, now: Millis, key: PublicKey, heads: &[Announcement]) {
+        // What the peer's own organisation did not send anew is confirmed to be its latest.
+        if let Some(replica) =
+            self.admitted(&key).and_then(|organisation| self.replicas.get_mut(&organisation))
+        {
+            replica.seen = now;
+        }
+        for announcement in heads.iter().take(64) {
+            if let Err(reason) = self.take_announcement(now, key, announcement) {
+                self.penalise(key, 20, reason);
+            }
+        }
+    }
+
+    /// A gossip message: a hint that something is to be fetched.
+    pub(crate) fn heard(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        gossip: GossipId,
+        topic: Topic,
+        bytes: &[u8],
+    ) {
+        let judgement = if topic == Topic::Proofs {
+            self.heard_proof(bytes)
+        } else {
+            match counterfoil_protocol::codec::decode::<Announcement>(bytes, crate::message::GOSSIP_BYTES_MAX)
+            {
+                Ok(announcement) => match self.take_announcement(now, key, &announcement) {
+                    Ok(judgement) => judgement,
+                    Err(_) => Judgement::Reject,
+                },
+                Err(_) => Judgement::Reject,
+            }
+        };
+        self.outbox.push(Effect::Judge { gossip, judgement });
+    }
+
+    fn heard_proof(&mut self, bytes: &[u8]) -> Judgement {
+        match Misbehaviour::parse(bytes).and_then(|proof| proof.check()) {
+            Ok((organisation, _)) if self.is_member(&organisation) => {
+                if self.misbehaved.contains(&organisation) {
+                    return Judgement::Ignore;
+                }
+                self.record_misbehaviour(organisation, bytes.to_vec());
+                Judgement::Accept
+            }
+            Ok(_) => Judgement::Ignore,
+            Err(_) => Judgement::Reject,
+        }
+    }
+
+    fn take_announcement(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        announcement: &Announcement,
+    ) -> Result<Judgement, &'static str> {
+        let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
+        let organisation = head.organisation();
+        if !self.is_member(&organisation) {
+            return Ok(Judgement::Ignore);
+        }
+        let replica = match self.replicas.entry(organisation) {
+            std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                let Some(inception) = &announcement.inception else { return Ok(Judgement::Ignore) };
+                let replica =
+                    Replica::new(inception.0.as_slice().into()).map_err(|_| "it sent no inception")?;
+                if replica.organisation() != organisation {
+                    return Err("it sent the inception of another organisation");
+                }
+                vacant.insert(replica)
+            }
+        };
+        let head =
+            replica.open_head(&announcement.head).map_err(|_| "it announced a head that does not verify")?;
+        let is_current = replica.head().map(SignedHead::hash) == Some(head.hash());
+        let judgement = self.consider(now, head, Some(key));
+        if is_current {
+            let before = self.replicas.get(&organisation).map_or(0, |replica| replica.cosignatures().len());
+            self.take_cosignatures(organisation, &announcement.cosignatures);
+            let after = self.replicas.get(&organisation).map_or(0, |replica| replica.cosignatures().len());
+            if after > before {
+                self.write_cosignatures(organisation);
+                return Ok(Judgement::Accept);
+            }
+        }
+        Ok(judgement)
+    }
+
+    /// Looks at a head whose signatures are checked: older, the same, contradicting, or newer and to be fetched.
+    pub(crate) fn consider(&mut self, now: Millis, head: SignedHead, source: Option<PublicKey>) -> Judgement {
+        let organisation = head.organisation();
+        let Some(replica) = self.replicas.get_mut(&organisation) else { return Judgement::Ignore };
+        let known =
+            self.targets.get(&organisation).map(|target| &target.head).into_iter().chain(replica.head());
+        let proof = known.clone().find_map(|known| Misbehaviour::of(replica.inception(), known, &head));
+        let is_newer = known.clone().all(|known| head.seq() > known.seq() && head.size() > known.size());
+        if let Some(proof) = proof {
+            if let (false, Ok(bytes)) =
+                (self.misbehaved.contains(&organisation), crate::message::encode(&proof))
+            {
+                self.record_misbehaviour(organisation, bytes.clone());
+                self.outbox.push(Effect::Gossip { topic: Topic::Proofs, bytes: bytes.into() });
+            }
+            // A conflicting head that is validly signed travels on, or the proof would not reach everybody.
+            return Judgement::Accept;
+        }
+        if replica.head().map(SignedHead::hash) == Some(head.hash()) {
+            replica.seen = replica.seen.max(now);
+            return Judgement::Ignore;
+        }
+        if let Some(target) = self.targets.get_mut(&organisation).filter(|t| t.head.hash() == head.hash()) {
+            // Somebody else has what is being looked for: ask there when the present source fails.
+            target.source = target.source.or(source);
+            return Judgement::Ignore;
+        }
+        if !is_newer || self.misbehaved.contains(&organisation) {
+            return Judgement::Ignore;
+        }
+        let fetching = self.targets.get(&organisation).and_then(|target| target.fetching);
+        self.targets.insert(organisation, Target { head, source, fetching });
+        Judgement::Accept
+    }
+
+    fn record_misbehaviour(&mut self, organisation: OrganisationId, proof: Vec<u8>) {
+        self.misbehaved.insert(organisation);
+        self.targets.remove(&organisation);
+        let ticket = self.outbox.ticket();
+        self.outbox
+            .push(Effect::Persist { ticket, writes: vec![Write::Misbehaviour { organisation, proof }] });
+        self.outbox.say_after(ticket, Effect::Notify(Event::Misbehaved(organisation)));
+    }
+
+    /// Asks for entries under each target that nobody is being asked for.
+    pub(crate) fn fetch(&mut self, now: Millis) {
+        let wanted: Vec<(OrganisationId, SignedHead)> = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.fetching.is_none())
+            .map(|(organisation, target)| (*organisation, target.head.clone()))
+            .collect();
+        for (organisation, head) in wanted {
+            let Some(from) = self.replicas.get(&organisation).map(|replica| replica.size().next_position())
+            else {
+                continue;
+            };
+            let Some(key) = self.fetch_from(&organisation) else { continue };
+            let request = Request::Entries { organisation, from, size: head.size() };
+            if self.send(now, &key, Purpose::Entries(head), request)
+                && let Some(target) = self.targets.get_mut(&organisation)
+            {
+                target.fetching = Some(key);
+            }
+        }
+    }
+
+    /// Whom to ask for a chain: its own organisation's peer, else whoever announced the head, else nobody yet.
+    fn fetch_from(&self, organisation: &OrganisationId) -> Option<PublicKey> {
+        let target = self.targets.get(organisation)?;
+        let usable = |key: &PublicKey| {
+            self.peers
+                .get(key.as_bytes())
+                .is_some_and(|peer| peer.admitted_there && peer.has_room(&self.config))
+                && self.admitted(key).is_some()
+        };
+        let announced =
+            self.peers.values().map(|peer| peer.key).find(|key| target.prefers(key) && usable(key));
+        let own = self
+            .peers
+            .values()
+            .find(|peer| peer.organisation == Some(*organisation) && usable(&peer.key))
+            .map(|peer| peer.key);
+        announced.or(own)
+    }
+
+    fn entries_answered(&mut self, now: Millis, key: PublicKey, head: &SignedHead, page: &Page) {
+        let organisation = head.organisation();
+        if let Some(target) = self.targets.get_mut(&organisation) {
+            target.fetching = None;
+        }
+        let Some(replica) = self.replicas.get_mut(&organisation) else { return };
+        if page.from != replica.size().next_position() {
+            // The chain has moved on since it was asked for; the next request says from where.
+            return;
+        }
+        let extended = match replica.extend(head, page) {
+            Ok(extended) => extended,
+            Err(error) => {
+                self.stop_fetching(&organisation);
+                return self.penalise(key, 25, &error.to_string());
+            }
+        };
+        replica.seen = replica.seen.max(now);
+        for verified in &extended.verified {
+            self.take_vote(verified);
+        }
+        let ticket = self.outbox.ticket();
+        let mut writes = extended.writes;
+        let mut cosignature = None;
+        if extended.complete {
+            if self.targets.get(&organisation).is_some_and(|target| target.head.hash() == head.hash()) {
+                self.targets.remove(&organisation);
+            }
+            if organisation == self.me {
+                self.caught_up();
+            } else {
+                cosignature = self.cosign(now, head, &mut writes);
+            }
+        }
+        self.outbox.push(Effect::Persist { ticket, writes });
+        for verified in extended.verified {
+            self.outbox.say_after(ticket, Effect::Notify(Event::Accepted(Box::new(verified))));
+        }
+        if let Some(line) = cosignature {
+            self.hand_over(now, &organisation, head.size(), line);
+        }
+    }
+
+    /// Cosigns a head that was just found to extend what was here. The signature is stored before anybody sees it.
+    fn cosign(&mut self, now: Millis, head: &SignedHead, writes: &mut Vec<Write>) -> Option<String> {
+        let witness = self.witness_key();
+        let cosignature = cosign(self.me, witness.as_ref(), now.timestamp(), head.note().text()).ok()?;
+        let line = cosignature.line.to_text();
+        let replica = self.replicas.get_mut(&head.organisation())?;
+        replica.cosign(self.me, line.clone());
+        writes.push(Write::Cosignatures {
+            organisation: head.organisation(),
+            size: head.size(),
+            lines: replica.cosignatures().values().cloned().collect(),
+        });
+        Some(line)
+    }
+
+    /// Sends a cosignature to its head's organisation, if a peer of it is connected. Else it travels with head vectors.
+    fn hand_over(&mut self, now: Millis, organisation: &OrganisationId, size: TreeSize, line: String) {
+        let peer = self.peers.values().find(|p| p.organisation == Some(*organisation) && p.admitted_there);
+        if let Some(key) = peer.map(|peer| peer.key) {
+            self.send(now, &key, Purpose::Cosigned, Request::Cosigned { size, line });
+        }
+    }
+
+    /// Takes in a witness's cosignature on the own head.
+    fn take_own_cosignature(&mut self, size: TreeSize, line: &str) -> Result<(), &'static str> {
+        let own = self.replicas.get(&self.me).ok_or("there is no chain yet")?;
+        if own.head().map(SignedHead::size) != Some(size) {
+            return Err("that is not the size of the latest head");
+        }
+        let before = own.cosignatures().len();
+        self.take_cosignatures(self.me, std::slice::from_ref(&line.to_owned()));
+        let after = self.replicas.get(&self.me).map_or(0, |own| own.cosignatures().len());
+        if after == before {
+            return Err("it is no new cosignature of a member");
+        }
+        self.write_cosignatures(self.me);
+        let quorum = self.membership.as_ref().map_or(usize::MAX, |membership| membership.witness_quorum());
+        if after == quorum {
+            self.outbox.push(Effect::Notify(Event::Witnessed(size)));
+            self.announce(&BTreeSet::from([Topic::Heads]));
+        }
+        Ok(())
+    }
+
+    /// Checks signature lines on an organisation's latest head and keeps those of members that verify.
+    pub(crate) fn take_cosignatures(&mut self, organisation: OrganisationId, lines: &[String]) {
+        let Some(head) = self.replicas.get(&organisation).and_then(Replica::head).cloned() else { return };
+        for text in lines.iter().take(counterfoil_protocol::limits::NOTE_SIGNATURES_MAX) {
+            let Some(line) = read_line(head.note(), text) else { continue };
+            let witness = self.replicas.values().find(|replica| {
+                replica.organisation() != organisation && witness_name(&replica.organisation()) == line.name
+            });
+            let Some(witness) = witness else { continue };
+            let (id, key) = (witness.organisation(), witness.state().description().witness_key);
+            if verify_line(&line, id, key, head.note().text()).is_ok()
+                && let Some(replica) = self.replicas.get_mut(&organisation)
+            {
+                replica.cosign(id, line.to_text());
+            }
+        }
+    }
+
+    fn write_cosignatures(&mut self, organisation: OrganisationId) {
+        let Some(replica) = self.replicas.get(&organisation) else { return };
+        let Some(head) = replica.head() else { return };
+        let lines = replica.cosignatures().values().cloned().collect();
+        let writes = vec![Write::Cosignatures { organisation, size: head.size(), lines }];
+        let ticket = self.outbox.ticket();
+        self.outbox.push(Effect::Persist { ticket, writes });
+    }
+}
+
+/// Reads one signature line, with the note's own reader.
+fn read_line(note: &Note, text: &str) -> Option<SignatureLine> {
+    let mut signed = String::from(note.text());
+    signed.push('\n');
+    signed.push_str(text);
+    match Note::parse(signed.as_bytes()).ok()?.signatures() {
+        [line] => Some(line.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! The invariants. Each checker looks at what happened and at what lies on the disks; none asks an engine's opinion.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId};
+
+use crate::disk::Chain;
+use crate::history::History;
+
+/// An invariant that does not hold, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The checker.
+    pub checker: &'static str,
+    /// What it saw.
+    pub text: String,
+}
+
+fn violation(checker: &'static str, text: String) -> Violation {
+    Violation { checker, text }
+}
+
+/// Invariant 3: a chain on a disk only ever grows. Feed it the disks again and again.
+#[derive(Debug, Default)]
+pub struct AppendOnly {
+    seen: BTreeMap<(usize, OrganisationId), Vec<LeafDigest>>,
+}
+
+impl AppendOnly {
+    /// Looks at a host's chain.
+    pub fn look(&mut self, host: usize, organisation: OrganisationId, chain: &Chain) -> Option<Violation> {
+        let now: Vec<LeafDigest> = chain.entries.iter().map(|stored| stored.digest).collect();
+        let before = self.seen.entry((host, organisation)).or_default();
+        let found = (!now.starts_with(before)).then(|| {
+            let text = format!("host {host}: the chain of {organisation} lost or changed entries it had");
+            violation("append-only", text)
+        });
+        *before = now;
+        found
+    }
+
+    /// A host's data was put back on purpose: what it had before counts no more.
+    pub fn forget(&mut self, host: usize) {
+        self.seen.retain(|(seen, _), _| *seen != host);
+    }
+}
+
+/// Invariant 1: no honest organisation publishes two heads with one sequence number.
+pub fn no_honest_fork(history: &History, dishonest: &BTreeSet<OrganisationId>) -> Option<Violation> {
+    let mut heads: BTreeMap<(OrganisationId, HeadSeq), HeadHash> = BTreeMap::new();
+    history.published.iter().filter(|p| !dishonest.contains(&p.organisation)).find_map(|published| {
+        let first = *heads.entry((published.organisation, published.seq)).or_insert(published.hash);
+        (first != published.hash).then(|| {
+            let text = format!("{} published two heads {}", published.organisation, published.seq);
+            violation("no-honest-fork", text)
+        })
+    })
+}
+
+/// What every host should have come to have: the same head of each chain.
+pub fn convergence(
+    hosts: &[(usize, BTreeMap<OrganisationId, Option<HeadHash>>)],
+    organisations: &BTreeSet<OrganisationId>,
+) -> Option<Violation> {
+    let (_, reference) = hosts.first()?;
+    hosts.iter().find_map(|(host, heads)| {
+        organisations.iter().find_map(|organisation| {
+            let (here, there) = (heads.get(organisation), reference.get(organisation));
+            (here != there || here.is_none_or(Option::is_none)).then(|| {
+                let text = format!("host {host} has head {here:?} of {organisation}, others {there:?}");
+                violation("convergence", text)
+            })
+        })
+    })
+}
+
+/// Invariant 2: what was acknowledged stands where it was said to, and its receipt can be proven under the latest head.
+pub fn acknowledged_is_provable(
+    history: &History,
+    chains: &BTreeMap<OrganisationId, &Chain>,
+) -> Option<Violation> {
+    history.acknowledged.iter().find_map(|acknowledged| {
+        let lost = |why: &str| {
+            let text = format!("{} at {}: {why}", acknowledged.statement, acknowledged.position);
+            Some(violation("acknowledged-provable", text))
+        };
+        let Some(chain) = chains.get(&acknowledged.organisation) else { return lost("its chain is gone") };
+        let index = usize::try_from(acknowledged.position.0).unwrap_or(usize::MAX);
+        let Some(stored) = chain.entries.get(index) else { return lost("the entry is gone") };
+        if stored.statement.as_ref().map(|(id, ..)| *id) != Some(acknowledged.statement) {
+            return lost("another statement stands there");
+        }
+        let Some(head) = &chain.head else { return lost("there is no head") };
+        let Ok(path) = inclusion_proof(*chain, acknowledged.position, head.size()) else {
+            return lost("there is no proof");
+        };
+        let leaf = stored.digest.leaf_hash();
+        match verify_inclusion(&leaf, acknowledged.position, head.size(), &path, &head.root()) {
+            Ok(()) => None,
+            Err(error) => lost(&error.to_string()),
+        }
+    })
+}

@@ -1,0 +1,209 @@
+//! A disk in memory. Writes are queued and become durable in order; a crash loses what was not durable yet.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use counterfoil_federation::effect::Write;
+use counterfoil_federation::message::Entry;
+use counterfoil_federation::outbox::Ticket;
+use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
+use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::chain::{CompactRange, Hash, SignedHead};
+use counterfoil_protocol::ids::{ByteString, HeadHash, OrganisationId, Position, StatementId};
+use counterfoil_protocol::statement::{Kind, Visibility};
+
+/// What is kept of one entry.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The statement's digest.
+    pub digest: LeafDigest,
+    /// The statement, where it is not withheld.
+    pub statement: Option<(StatementId, Kind, Visibility, Arc<[u8]>)>,
+}
+
+/// One chain on disk.
+#[derive(Debug, Clone, Default)]
+pub struct Chain {
+    /// Entries in order.
+    pub entries: Vec<Stored>,
+    /// The tree.
+    pub range: CompactRange,
+    /// The latest head.
+    pub head: Option<SignedHead>,
+    /// Signature lines on it.
+    pub cosignatures: Vec<String>,
+    leaves: LeafHashes,
+}
+
+/// One operation on its way to the disk.
+#[derive(Debug)]
+pub enum Operation {
+    /// Writes, all or nothing.
+    Persist(Vec<Write>),
+    /// A change of the head lock.
+    Lock {
+        /// What it must hold.
+        previous: Option<HeadHash>,
+        /// What it is to hold.
+        head: SignedHead,
+    },
+}
+
+/// A disk.
+#[derive(Debug, Default)]
+pub struct Disk {
+    chains: BTreeMap<OrganisationId, Chain>,
+    misbehaved: BTreeSet<OrganisationId>,
+    lock: Option<SignedHead>,
+    queue: VecDeque<(Ticket, Operation)>,
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub enum Finished {
+    /// It is durable.
+    Durable(Ticket),
+    /// The lock took it, or held something else.
+    Locked(Ticket, Result<(), Option<HeadHash>>),
+}
+
+impl Disk {
+    /// Queues an operation.
+    pub fn submit(&mut self, ticket: Ticket, operation: Operation) {
+        self.queue.push_back((ticket, operation));
+    }
+
+    /// Makes the oldest operation durable.
+    pub fn finish_one(&mut self) -> Option<Finished> {
+        let (ticket, operation) = self.queue.pop_front()?;
+        Some(match operation {
+            Operation::Persist(writes) => {
+                writes.into_iter().for_each(|write| self.apply(write));
+                Finished::Durable(ticket)
+            }
+            Operation::Lock { previous, head } => {
+                let held = self.lock.as_ref().map(SignedHead::hash);
+                if held == previous {
+                    self.lock = Some(head);
+                    Finished::Locked(ticket, Ok(()))
+                } else {
+                    Finished::Locked(ticket, Err(held))
+                }
+            }
+        })
+    }
+
+    /// A crash: the first `survive` queued operations made it to the disk without anybody being told; the rest is lost.
+    pub fn crash(&mut self, survive: usize) {
+        for _ in 0..survive {
+            self.finish_one();
+        }
+        self.queue.clear();
+    }
+
+    /// An old copy of the data comes back. The head lock is no part of it.
+    pub fn restore_data(&mut self, backup: BTreeMap<OrganisationId, Chain>) {
+        self.queue.clear();
+        self.chains = backup;
+    }
+
+    /// The data, as a backup takes it.
+    pub const fn chains(&self) -> &BTreeMap<OrganisationId, Chain> {
+        &self.chains
+    }
+
+    /// Operations under way.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn apply(&mut self, write: Write) {
+        match write {
+            Write::Statement(verified) => {
+                let header = verified.statement().header();
+                let statement = (verified.id(), header.kind, header.visibility, verified.bytes().clone());
+                let stored = Stored { digest: verified.leaf_digest(), statement: Some(statement) };
+                self.place(verified.organisation(), verified.position(), stored);
+            }
+            Write::Withheld { organisation, position, digest } => {
+                self.place(organisation, position, Stored { digest, statement: None });
+            }
+            Write::Tree { organisation, range } => self.chain(organisation).range = range,
+            Write::Head(head) => {
+                let chain = self.chain(head.organisation());
+                chain.head = Some(head);
+                chain.cosignatures.clear();
+            }
+            Write::Cosignatures { organisation, size, lines } => {
+                let chain = self.chain(organisation);
+                if chain.head.as_ref().is_some_and(|head| head.size() == size) {
+                    chain.cosignatures = lines;
+                }
+            }
+            Write::Misbehaviour { organisation, .. } => {
+                self.misbehaved.insert(organisation);
+            }
+        }
+    }
+
+    fn chain(&mut self, organisation: OrganisationId) -> &mut Chain {
+        self.chains.entry(organisation).or_default()
+    }
+
+    fn place(&mut self, organisation: OrganisationId, position: Position, stored: Stored) {
+        let chain = self.chain(organisation);
+        // Writing a place a second time is what a replay after a crash does; it changes nothing.
+        if chain.entries.len() as u64 == position.0 {
+            chain.leaves.0.push(stored.digest.leaf_hash());
+            chain.entries.push(stored);
+        }
+    }
+
+    /// What an engine starts from.
+    pub fn snapshot(&self) -> Snapshot {
+        let chains = self
+            .chains
+            .iter()
+            .map(|(organisation, chain)| ChainSnapshot {
+                organisation: *organisation,
+                range: chain.range.clone(),
+                standing: chain
+                    .entries
+                    .iter()
+                    .zip(0u64..)
+                    .filter_map(|(stored, position)| match &stored.statement {
+                        Some((_, kind, _, bytes)) if kind.is_standing() => {
+                            Some((Position(position), bytes.clone()))
+                        }
+                        _ => None,
+                    })
+                    .collect(),
+                head: chain.head.as_ref().map(|head| head.bytes().clone()),
+                cosignatures: chain.cosignatures.clone(),
+            })
+            .collect();
+        Snapshot {
+            chains,
+            locked: self.lock.as_ref().map(|head| head.bytes().clone()),
+            mesh: None,
+            misbehaved: self.misbehaved.iter().copied().collect(),
+        }
+    }
+}
+
+impl Subtrees for Chain {
+    fn subtree(&self, level: u32, index: u64) -> Option<Hash> {
+        self.leaves.subtree(level, index)
+    }
+}
+
+impl EntrySource for Chain {
+    fn entry(&self, position: Position) -> Option<Entry> {
+        let stored = self.entries.get(usize::try_from(position.0).ok()?)?;
+        Some(match &stored.statement {
+            Some((_, _, Visibility::Mesh, bytes)) => Entry::Statement(ByteString(bytes.to_vec())),
+            _ => Entry::Withheld(stored.digest),
+        })
+    }
+}
