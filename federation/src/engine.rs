@@ -1,7 +1,7 @@
 //! The engine: one input at a time, state changes in memory, effects into the outbox.
 //!
 //! This module routes. The own chain is the [`sequencer`](crate::sequencer)'s affair, other chains are in
-//! [`sync`](crate::sync), peers in [`introduce`](crate::introduce).
+//! `sync`, peers in `introduce`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
