@@ -12,7 +12,7 @@ endif
 # RocksDB, built once for all profiles; without the archive cargo builds its own.
 ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup fmt lint doc test sim
+.PHONY: help setup fmt lint doc test sim bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -42,3 +42,6 @@ test: setup ## format, lints, docs and every test
 SEEDS ?= 100..200
 sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats a failing seed
 	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)
+
+bench: setup ## durable appends a second through engine and disk
+	@$(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append

@@ -1,0 +1,318 @@
+//! The loop around the engine: one thread feeds it inputs and sorts its effects, one thread writes to disk in order.
+//!
+//! ```text
+//! callers --(check signature, on their own core)--> inputs --> engine thread --> writes --> disk thread
+//!    ^                                                ^             |                          |
+//!    +--------------------- replies ------------------+-------------+<--- durable, locked -----+
+//! ```
+//!
+//! Signatures are checked by the callers' threads, so that verification uses all cores and the engine's thread only
+//! folds, hashes and signs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use counterfoil_federation::effect::{AppendError, AppendId, Appended};
+use counterfoil_federation::engine::{Engine, Identity, StartError};
+use counterfoil_federation::outbox::Ticket;
+use counterfoil_federation::{Config, Effect, Event, Input, Millis};
+use counterfoil_protocol::ids::{OrganisationId, StatementId};
+use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
+
+use crate::clock;
+use crate::store::{HeadLock, Store, StoreError};
+
+/// Most inputs that wait for the engine; callers then wait in turn.
+const INPUTS_MAX: usize = 1024;
+
+/// Why a node does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// See the inner error.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// See the inner error.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// The data directory cannot be made.
+    #[error("{path}: {error}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A statement cannot be read, or its signature is wrong.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// It was not appended.
+    #[error("{0}")]
+    Append(#[from] AppendError),
+    /// The node is shutting down.
+    #[error("the node is shutting down; nothing was changed")]
+    Stopped,
+}
+
+type Reply = Result<Box<Appended>, AppendError>;
+
+enum Message {
+    Input(Box<Input>),
+    Append(Box<Authentic>, Sender<Reply>),
+    Stop,
+}
+
+enum Task {
+    Persist(Ticket, Vec<counterfoil_federation::effect::Write>),
+    Lock(Ticket, Option<counterfoil_protocol::ids::HeadHash>, counterfoil_protocol::chain::SignedHead),
+}
+
+/// A running node: engine, disk and the threads between them. Dropping it stops it.
+pub struct Runtime {
+    inputs: SyncSender<Message>,
+    store: Arc<RwLock<Store>>,
+    /// The own organisation's signing keys, for callers that check signatures. Follows the chain.
+    signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
+    organisation: OrganisationId,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Runtime {
+    /// Starts a node on the data in `directory`.
+    ///
+    /// # Errors
+    /// [`RuntimeError`].
+    pub fn start(directory: &Path, identity: Identity, config: Config) -> Result<Self, RuntimeError> {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| RuntimeError::Directory { path: directory.to_owned(), error })?;
+        let lock = HeadLock::open(&directory.join("head.lock"))?;
+        let store = Store::open(&directory.join("db"))?;
+        let mut snapshot = store.snapshot()?;
+        snapshot.locked = lock.held().cloned();
+        let engine = Engine::new(config, identity, &snapshot, rand::random())?;
+        let organisation = engine.organisation();
+        let state = engine.replicas().get(&organisation).map(|own| own.state().clone());
+        let Some(state) = state else { return Err(RuntimeError::Stopped) };
+        let signers = Arc::new(RwLock::new(state));
+        let store = Arc::new(RwLock::new(store));
+        let (inputs, incoming) = sync_channel(INPUTS_MAX);
+        let (tasks, work) = channel();
+        let disk = {
+            let (store, inputs) = (store.clone(), inputs.clone());
+            std::thread::Builder::new().name("disk".into()).spawn(move || write(&store, lock, &work, &inputs))
+        };
+        let driver = Driver {
+            engine,
+            store: store.clone(),
+            signers: signers.clone(),
+            tasks,
+            waiting: BTreeMap::new(),
+            next: 0,
+        };
+        let loop_thread =
+            std::thread::Builder::new().name("engine".into()).spawn(move || driver.run(&incoming));
+        let failed = |error| RuntimeError::Directory { path: directory.to_owned(), error };
+        let threads = Mutex::new(vec![loop_thread.map_err(failed)?, disk.map_err(failed)?]);
+        Ok(Self { inputs, store, signers, organisation, threads })
+    }
+
+    /// The organisation that the node works for.
+    pub const fn organisation(&self) -> OrganisationId {
+        self.organisation
+    }
+
+    /// Appends a statement and waits until it is durable and under a published head.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; nothing was changed then.
+    pub fn append(&self, bytes: &[u8]) -> Result<Box<Appended>, RuntimeError> {
+        let reply = self.submit(bytes)?;
+        Ok(reply.recv().map_err(|_| RuntimeError::Stopped)??)
+    }
+
+    /// Checks a statement's signature on this thread and hands it over. The reply comes when it is durable.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]; nothing was changed then.
+    pub fn submit(&self, bytes: &[u8]) -> Result<Receiver<Reply>, RuntimeError> {
+        let statement = Statement::parse(bytes)
+            .map_err(|error| Refusal::Identity(format!("not a statement: {error}")))?;
+        let authentic = {
+            let state = self.signers.read().unwrap_or_else(PoisonError::into_inner);
+            let key = statement.header().key;
+            let key = *state.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
+            drop(state);
+            statement.authenticate(&key).map_err(|error| Refusal::Identity(error.to_string()))?
+        };
+        let (reply, answer) = channel();
+        self.inputs.send(Message::Append(Box::new(authentic), reply)).map_err(|_| RuntimeError::Stopped)?;
+        Ok(answer)
+    }
+
+    /// Gives the engine an input.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn input(&self, input: Input) -> Result<(), RuntimeError> {
+        self.inputs.send(Message::Input(Box::new(input))).map_err(|_| RuntimeError::Stopped)
+    }
+
+    /// Reads from the store.
+    pub fn read<T>(&self, read: impl FnOnce(&Store) -> T) -> T {
+        read(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Stops accepting, finishes what is under way, and waits for both threads.
+    pub fn stop(&self) {
+        // A failed send means that the loop has ended already.
+        let _ = self.inputs.send(Message::Stop);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the node ended by a panic");
+            }
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Driver {
+    engine: Engine,
+    store: Arc<RwLock<Store>>,
+    signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
+    tasks: Sender<Task>,
+    waiting: BTreeMap<AppendId, Sender<Reply>>,
+    next: u64,
+}
+
+impl Driver {
+    fn run(mut self, inputs: &Receiver<Message>) {
+        self.engine.handle(clock::now(), Input::Wake);
+        let mut stopping = false;
+        loop {
+            self.effects();
+            if stopping && self.waiting.is_empty() {
+                return;
+            }
+            let wait = self.engine.next_deadline().map_or(1000, |at| at.since(clock::now())).clamp(1, 1000);
+            match inputs.recv_timeout(Duration::from_millis(wait)) {
+                Ok(message) => stopping |= self.take(clock::now(), message, stopping),
+                Err(RecvTimeoutError::Timeout) => self.engine.handle(clock::now(), Input::Wake),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes one message. Returns whether it was the wish to stop.
+    fn take(&mut self, now: Millis, message: Message, stopping: bool) -> bool {
+        match message {
+            Message::Stop => return true,
+            Message::Append(_, reply) if stopping => {
+                // Whoever has gone does not wait for the answer.
+                let _ = reply.send(Err(AppendError::Frozen("it is shutting down".into())));
+            }
+            Message::Append(statement, reply) => {
+                let known_refs = self.known(&statement.statement().header().refs);
+                let append = AppendId(self.next);
+                self.next = self.next.wrapping_add(1);
+                self.waiting.insert(append, reply);
+                let is_standing = statement.statement().header().kind.is_standing();
+                self.engine.handle(now, Input::Append { append, statement, known_refs });
+                if is_standing {
+                    self.follow();
+                }
+            }
+            Message::Input(input) => self.engine.handle(now, *input),
+        }
+        false
+    }
+
+    fn known(&self, refs: &[StatementId]) -> std::collections::BTreeSet<StatementId> {
+        if refs.is_empty() {
+            return Default::default();
+        }
+        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        refs.iter().filter(|id| matches!(store.place(id), Ok(Some(_)))).copied().collect()
+    }
+
+    /// Lets callers see the keys that a standing statement may have brought.
+    fn follow(&self) {
+        if let Some(own) = self.engine.replicas().get(&self.engine.organisation()) {
+            *self.signers.write().unwrap_or_else(PoisonError::into_inner) = own.state().clone();
+        }
+    }
+
+    fn effects(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            let sent = match effect {
+                Effect::Persist { ticket, writes } => self.tasks.send(Task::Persist(ticket, writes)),
+                Effect::LockHead { ticket, previous, head } => {
+                    self.tasks.send(Task::Lock(ticket, previous, head))
+                }
+                Effect::Reply { append, outcome } => {
+                    if let Some(reply) = self.waiting.remove(&append) {
+                        // Whoever has gone does not wait for the answer.
+                        let _ = reply.send(outcome);
+                    }
+                    Ok(())
+                }
+                Effect::Notify(event) => {
+                    log(&event);
+                    Ok(())
+                }
+                Effect::Send { .. }
+                | Effect::Respond { .. }
+                | Effect::Serve { .. }
+                | Effect::Gossip { .. }
+                | Effect::Judge { .. }
+                | Effect::Disconnect(_) => Ok(()),
+            };
+            if sent.is_err() {
+                tracing::error!("the disk thread has ended; nothing more is accepted");
+                self.waiting.clear();
+                return;
+            }
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Alarm(text) => tracing::error!("alarm: {text}"),
+        Event::Misbehaved(organisation) => tracing::warn!(%organisation, "signed contradicting heads"),
+        Event::Penalised { peer, reason } => tracing::warn!(%peer, "{reason}"),
+        Event::Accepted(verified) => tracing::debug!(statement = %verified.id(), "accepted"),
+        Event::Introduced { organisation, admitted } => tracing::info!(%organisation, admitted, "introduced"),
+        Event::Witnessed(size) => tracing::info!(%size, "witnessed by a quorum"),
+        Event::CaughtUp(size) => tracing::info!(%size, "caught up with the head lock"),
+    }
+}
+
+/// Writes in order. Ends when nobody can ask any more, or when it is unknown what is on disk.
+fn write(store: &RwLock<Store>, mut lock: HeadLock, work: &Receiver<Task>, inputs: &SyncSender<Message>) {
+    while let Ok(task) = work.recv() {
+        let (ticket, done) = match task {
+            Task::Persist(ticket, writes) => {
+                let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
+                (ticket, store.persist(&writes).map(|()| Input::Durable(ticket)))
+            }
+            Task::Lock(ticket, previous, head) => {
+                let outcome = lock.swap(previous, &head);
+                (ticket, outcome.map(|outcome| Input::HeadLocked { ticket, outcome }))
+            }
+        };
+        let failed = done.is_err();
+        let input = done.unwrap_or_else(|error| Input::WriteFailed { ticket, reason: error.to_string() });
+        if inputs.send(Message::Input(Box::new(input))).is_err() || failed {
+            return;
+        }
+    }
+}

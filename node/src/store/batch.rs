@@ -1,0 +1,149 @@
+//! Writing: one atomic, synced batch for each `Persist` effect.
+
+use counterfoil_federation::effect::Write;
+use counterfoil_protocol::chain::tile::{TileCursor, bytes_of, hashes_of};
+use counterfoil_protocol::chain::{CompactRange, Hash};
+use counterfoil_protocol::codec;
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
+use rocksdb::{WriteBatch, WriteOptions};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, family, key, tile_key};
+
+/// First byte of an entry whose statement is here.
+pub(super) const STATEMENT: u8 = 1;
+/// First byte of an entry whose digest alone is here.
+pub(super) const WITHHELD: u8 = 0;
+
+/// What is kept for each chain as a whole.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChainRecord {
+    pub(super) range: CompactRange,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) head: Option<ByteString>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) cosignatures: Vec<String>,
+}
+
+/// Largest encoded [`ChainRecord`].
+pub(super) const RECORD_BYTES_MAX: usize = 1 << 20;
+
+impl Store {
+    /// Writes all of `writes` or nothing, and syncs.
+    ///
+    /// # Errors
+    /// [`StoreError`]; when it is [`StoreError::Database`] it is unknown what is on disk.
+    pub fn persist(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let mut touched: Vec<OrganisationId> = Vec::new();
+        let mut records: std::collections::BTreeMap<OrganisationId, ChainRecord> = Default::default();
+        for write in writes {
+            match write {
+                Write::Statement(verified) => {
+                    let (organisation, position) = (verified.organisation(), verified.position());
+                    let place = key(&organisation, position.0);
+                    let mut value = Vec::with_capacity(verified.bytes().len() + 1);
+                    value.push(STATEMENT);
+                    value.extend_from_slice(verified.bytes());
+                    batch.put_cf(self.family(family::ENTRIES)?, place, value);
+                    batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), place);
+                    if verified.kind().is_standing() {
+                        batch.put_cf(self.family(family::STANDING)?, place, []);
+                    }
+                    self.grow(organisation, position, verified.leaf_digest().leaf_hash())?;
+                    touched.push(organisation);
+                }
+                Write::Withheld { organisation, position, digest } => {
+                    let mut value = vec![WITHHELD];
+                    value.extend_from_slice(&digest.0);
+                    batch.put_cf(self.family(family::ENTRIES)?, key(organisation, position.0), value);
+                    self.grow(*organisation, *position, digest.leaf_hash())?;
+                    touched.push(*organisation);
+                }
+                Write::Tree { organisation, range } => {
+                    self.record(&mut records, *organisation)?.range = range.clone();
+                }
+                Write::Head(head) => {
+                    let record = self.record(&mut records, head.organisation())?;
+                    record.head = Some(ByteString(head.bytes().to_vec()));
+                    record.cosignatures.clear();
+                }
+                Write::Cosignatures { organisation, lines, .. } => {
+                    self.record(&mut records, *organisation)?.cosignatures = lines.clone();
+                }
+                Write::Misbehaviour { organisation, proof } => {
+                    batch.put_cf(self.family(family::MISBEHAVIOUR)?, organisation.as_bytes(), proof);
+                }
+            }
+        }
+        touched.dedup();
+        for organisation in touched {
+            let Some(cursor) = self.cursors.get_mut(&organisation) else { continue };
+            let dirty = cursor.take_dirty();
+            for (tile, hashes) in dirty {
+                batch.put_cf(self.family(family::TILES)?, tile_key(&organisation, tile), bytes_of(&hashes));
+            }
+        }
+        for (organisation, record) in records {
+            batch.put_cf(self.family(family::CHAINS)?, organisation.as_bytes(), codec::encode(&record)?);
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
+    }
+
+    fn record<'r>(
+        &self,
+        records: &'r mut std::collections::BTreeMap<OrganisationId, ChainRecord>,
+        organisation: OrganisationId,
+    ) -> Result<&'r mut ChainRecord, StoreError> {
+        match records.entry(organisation) {
+            std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            std::collections::btree_map::Entry::Vacant(vacant) => {
+                Ok(vacant.insert(self.read_record(&organisation)?.unwrap_or_default()))
+            }
+        }
+    }
+
+    pub(super) fn read_record(
+        &self,
+        organisation: &OrganisationId,
+    ) -> Result<Option<ChainRecord>, StoreError> {
+        let bytes = self
+            .db
+            .get_pinned_cf(self.family(family::CHAINS)?, organisation.as_bytes())
+            .map_err(|error| self.database(error))?;
+        bytes.map(|bytes| Ok(codec::decode(&bytes, RECORD_BYTES_MAX)?)).transpose()
+    }
+
+    /// Lets the chain's tiles grow by one leaf, which must be the next one.
+    fn grow(
+        &mut self,
+        organisation: OrganisationId,
+        position: Position,
+        leaf: Hash,
+    ) -> Result<(), StoreError> {
+        if !self.cursors.contains_key(&organisation) {
+            let size = self.read_record(&organisation)?.map_or(TreeSize(0), |record| record.range.size());
+            let cursor = self.load_cursor(&organisation, size)?;
+            self.cursors.insert(organisation, cursor);
+        }
+        let Some(cursor) = self.cursors.get_mut(&organisation) else { return Ok(()) };
+        if cursor.size().next_position() != position {
+            let (position, size) = (position.0, cursor.size().0);
+            return Err(StoreError::Gap { organisation, position, size });
+        }
+        cursor.append(leaf);
+        Ok(())
+    }
+
+    fn load_cursor(&self, organisation: &OrganisationId, size: TreeSize) -> Result<TileCursor, StoreError> {
+        let family = self.family(family::TILES)?;
+        TileCursor::load(size, |tile| {
+            let bytes = self.db.get_pinned_cf(family, tile_key(organisation, tile)).ok()??;
+            hashes_of(&bytes)
+        })
+        .ok_or_else(|| StoreError::Damaged(format!("tiles of {organisation} are missing")))
+    }
+}

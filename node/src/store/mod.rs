@@ -1,0 +1,140 @@
+//! Chains on disk: one RocksDB with a column family per purpose, written by one thread, one synced batch at a time.
+//!
+//! | family | key | value |
+//! | --- | --- | --- |
+//! | `entries` | organisation, position | `1` statement bytes, or `0` digest |
+//! | `ids` | statement id | organisation, position |
+//! | `tiles` | organisation, level, index | hashes of the tile |
+//! | `standing` | organisation, position | nothing: which entries are standing statements |
+//! | `chains` | organisation | compact range, latest head, cosignatures |
+//! | `misbehaviour` | organisation | the proof |
+
+mod batch;
+pub mod head_lock;
+mod read;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use counterfoil_protocol::chain::proof::MissingSubtree;
+use counterfoil_protocol::chain::tile::TileCursor;
+use counterfoil_protocol::codec::CodecError;
+use counterfoil_protocol::ids::OrganisationId;
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
+
+pub use head_lock::HeadLock;
+pub use read::{Fsck, StoredChain, StoredEntry};
+
+/// Column families.
+mod family {
+    pub(super) const ENTRIES: &str = "entries";
+    pub(super) const IDS: &str = "ids";
+    pub(super) const TILES: &str = "tiles";
+    pub(super) const STANDING: &str = "standing";
+    pub(super) const CHAINS: &str = "chains";
+    pub(super) const MISBEHAVIOUR: &str = "misbehaviour";
+    pub(super) const ALL: [&str; 6] = [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR];
+}
+
+/// Why the store cannot do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// RocksDB failed.
+    #[error("the database in {path}: {error}")]
+    Database {
+        /// Where it lies.
+        path: PathBuf,
+        /// What it says.
+        error: rocksdb::Error,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// What lies on disk is not what was written.
+    #[error("the database is damaged: {0}; run `fsck`, and restore it from peers or a backup")]
+    Damaged(String),
+    /// A value cannot be encoded.
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    /// A hash that a proof needs is not on disk.
+    #[error("{0}")]
+    Missing(#[from] MissingSubtree),
+    /// A statement was offered for a place that is not the next one.
+    #[error("position {position} of {organisation} does not follow the {size} entries on disk")]
+    Gap {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The position offered.
+        position: u64,
+        /// Entries on disk.
+        size: u64,
+    },
+}
+
+/// The chains on disk.
+pub struct Store {
+    db: DB,
+    path: PathBuf,
+    /// The right border of each chain's tiles.
+    cursors: BTreeMap<OrganisationId, TileCursor>,
+}
+
+impl Store {
+    /// Opens the database in `path`, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        // A damaged write-ahead log must not look like a shorter one.
+        options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+        options.set_track_and_verify_wals_in_manifest(true);
+        options.set_recycle_log_file_num(0);
+        options.set_wal_bytes_per_sync(0);
+        options.set_max_total_wal_size(64 << 20);
+        let families = family::ALL.iter().map(|name| {
+            let mut options = Options::default();
+            options.set_write_buffer_size(16 << 20);
+            options.set_max_write_buffer_number(2);
+            ColumnFamilyDescriptor::new(*name, options)
+        });
+        let db = DB::open_cf_descriptors(&options, path, families)
+            .map_err(|error| StoreError::Database { path: path.to_owned(), error })?;
+        Ok(Self { db, path: path.to_owned(), cursors: BTreeMap::new() })
+    }
+
+    fn database(&self, error: rocksdb::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), error }
+    }
+
+    fn family(&self, name: &str) -> Result<&rocksdb::ColumnFamily, StoreError> {
+        self.db.cf_handle(name).ok_or_else(|| StoreError::Damaged(format!("column family {name} is missing")))
+    }
+}
+
+/// `organisation || n`, big endian, so that a chain's keys lie in order.
+fn key(organisation: &OrganisationId, n: u64) -> [u8; 40] {
+    let mut key = [0; 40];
+    let (left, right) = key.split_at_mut(32);
+    left.copy_from_slice(organisation.as_bytes());
+    right.copy_from_slice(&n.to_be_bytes());
+    key
+}
+
+/// `organisation || level || index`.
+fn tile_key(organisation: &OrganisationId, tile: counterfoil_protocol::chain::tile::TileId) -> [u8; 41] {
+    let mut key = [0; 41];
+    let (left, right) = key.split_at_mut(32);
+    left.copy_from_slice(organisation.as_bytes());
+    let (level, index) = right.split_at_mut(1);
+    level.copy_from_slice(&[tile.level]);
+    index.copy_from_slice(&tile.index.to_be_bytes());
+    key
+}

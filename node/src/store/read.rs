@@ -1,0 +1,227 @@
+//! Reading: what an engine starts from, entries and proofs, and the check of everything.
+
+use std::sync::Arc;
+
+use counterfoil_federation::message::Entry;
+use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
+use counterfoil_protocol::chain::proof::Subtrees;
+use counterfoil_protocol::chain::tile::{TileId, TileSubtrees, hashes_of};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::chain::{CompactRange, Hash};
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId};
+use counterfoil_protocol::statement::{Statement, Visibility};
+use rocksdb::{Direction, IteratorMode};
+
+use super::batch::{STATEMENT, WITHHELD};
+use super::{Store, StoreError, family, key, tile_key};
+
+/// One chain of the store, for proofs and entries.
+pub struct StoredChain<'a> {
+    store: &'a Store,
+    organisation: OrganisationId,
+}
+
+/// One entry as it lies on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredEntry {
+    /// The statement's bytes.
+    Statement(Arc<[u8]>),
+    /// The digest of a statement that was withheld from this node.
+    Withheld(LeafDigest),
+}
+
+/// What a check of the store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fsck {
+    /// Chains checked.
+    pub chains: usize,
+    /// Entries whose bytes and place in the tree were checked.
+    pub entries: u64,
+    /// What is wrong; nothing when all is well.
+    pub damage: Vec<String>,
+}
+
+impl Store {
+    /// What an engine starts from, without the head lock and the mesh.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let mut snapshot = Snapshot::default();
+        for organisation in self.organisations(family::CHAINS)? {
+            let Some(record) = self.read_record(&organisation)? else { continue };
+            let mut standing = Vec::new();
+            for position in self.standing_positions(&organisation)? {
+                match self.entry(&organisation, position)? {
+                    Some(StoredEntry::Statement(bytes)) => standing.push((position, bytes)),
+                    _ => {
+                        return Err(StoreError::Damaged(format!(
+                            "standing statement {position} of {organisation}"
+                        )));
+                    }
+                }
+            }
+            snapshot.chains.push(ChainSnapshot {
+                organisation,
+                range: record.range,
+                standing,
+                head: record.head.map(|head| head.0.into()),
+                cosignatures: record.cosignatures,
+            });
+        }
+        snapshot.misbehaved = self.organisations(family::MISBEHAVIOUR)?;
+        Ok(snapshot)
+    }
+
+    fn organisations(&self, name: &str) -> Result<Vec<OrganisationId>, StoreError> {
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(name)?, IteratorMode::Start) {
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            let bytes = <[u8; 32]>::try_from(key.as_ref())
+                .map_err(|_| StoreError::Damaged(format!("a key of family {name}")))?;
+            found.push(OrganisationId::from_bytes(bytes));
+        }
+        Ok(found)
+    }
+
+    fn standing_positions(&self, organisation: &OrganisationId) -> Result<Vec<Position>, StoreError> {
+        let mut found = Vec::new();
+        let start = key(organisation, 0);
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        for item in self.db.iterator_cf(self.family(family::STANDING)?, mode) {
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            match key.split_first_chunk::<32>() {
+                Some((owner, position)) if owner == organisation.as_bytes() => {
+                    let position =
+                        position.try_into().map_err(|_| StoreError::Damaged("a standing key".into()))?;
+                    found.push(Position(u64::from_be_bytes(position)));
+                }
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entry at a place: the statement's bytes, or its digest where it is withheld.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn entry(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<StoredEntry>, StoreError> {
+        let value = self
+            .db
+            .get_pinned_cf(self.family(family::ENTRIES)?, key(organisation, position.0))
+            .map_err(|error| self.database(error))?;
+        let Some(value) = value else { return Ok(None) };
+        match value.split_first() {
+            Some((&STATEMENT, bytes)) => Ok(Some(StoredEntry::Statement(bytes.into()))),
+            Some((&WITHHELD, digest)) if digest.len() == 32 => {
+                let digest = digest.try_into().unwrap_or([0; 32]);
+                Ok(Some(StoredEntry::Withheld(LeafDigest(digest))))
+            }
+            _ => Err(StoreError::Damaged(format!("entry {position} of {organisation}"))),
+        }
+    }
+
+    /// Where a statement stands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn place(&self, statement: &StatementId) -> Result<Option<(OrganisationId, Position)>, StoreError> {
+        let value = self
+            .db
+            .get_pinned_cf(self.family(family::IDS)?, statement.as_bytes())
+            .map_err(|error| self.database(error))?;
+        let Some(value) = value else { return Ok(None) };
+        let damaged = || StoreError::Damaged(format!("the place of {statement}"));
+        let (organisation, position) = value.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let position = position.try_into().map_err(|_| damaged())?;
+        Ok(Some((OrganisationId::from_bytes(*organisation), Position(u64::from_be_bytes(position)))))
+    }
+
+    /// One chain, for proofs and for serving.
+    pub const fn chain(&self, organisation: OrganisationId) -> StoredChain<'_> {
+        StoredChain { store: self, organisation }
+    }
+
+    /// Reads every entry of every chain, recomputes the trees and compares ids, ranges and heads.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read at all.
+    pub fn fsck(&self) -> Result<Fsck, StoreError> {
+        let mut report = Fsck { chains: 0, entries: 0, damage: Vec::new() };
+        for organisation in self.organisations(family::CHAINS)? {
+            let Some(record) = self.read_record(&organisation)? else { continue };
+            report.chains += 1;
+            let mut range = CompactRange::default();
+            while range.size() < record.range.size() {
+                let position = range.size().next_position();
+                let leaf = match self.entry(&organisation, position) {
+                    Ok(Some(StoredEntry::Statement(bytes))) => {
+                        self.check_statement(&organisation, position, bytes, &mut report)?
+                    }
+                    Ok(Some(StoredEntry::Withheld(digest))) => digest,
+                    Ok(None) | Err(StoreError::Damaged(_)) => {
+                        report.damage.push(format!("{organisation}: entry {position} is missing or damaged"));
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
+                range.append(leaf.leaf_hash());
+                report.entries += 1;
+            }
+            if range != record.range {
+                report.damage.push(format!("{organisation}: its entries do not give its tree"));
+            }
+        }
+        Ok(report)
+    }
+
+    fn check_statement(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+        bytes: Arc<[u8]>,
+        report: &mut Fsck,
+    ) -> Result<LeafDigest, StoreError> {
+        let digest = LeafDigest::of(&bytes);
+        match Statement::parse(bytes) {
+            Ok(statement) => {
+                if self.place(&statement.id())? != Some((*organisation, position)) {
+                    report.damage.push(format!("{organisation}: the id index does not lead to {position}"));
+                }
+            }
+            Err(error) => report.damage.push(format!("{organisation}: entry {position}: {error}")),
+        }
+        Ok(digest)
+    }
+}
+
+impl Subtrees for StoredChain<'_> {
+    fn subtree(&self, level: u32, index: u64) -> Option<Hash> {
+        let family = self.store.family(family::TILES).ok()?;
+        let tile = |tile: TileId| {
+            let bytes = self.store.db.get_pinned_cf(family, tile_key(&self.organisation, tile)).ok()??;
+            hashes_of(&bytes)
+        };
+        TileSubtrees(tile).subtree(level, index)
+    }
+}
+
+impl EntrySource for StoredChain<'_> {
+    fn entry(&self, position: Position) -> Option<Entry> {
+        match self.store.entry(&self.organisation, position).ok()?? {
+            StoredEntry::Withheld(digest) => Some(Entry::Withheld(digest)),
+            StoredEntry::Statement(bytes) => {
+                let statement = Statement::parse(bytes).ok()?;
+                Some(match statement.header().visibility {
+                    Visibility::Mesh => Entry::Statement(ByteString(statement.bytes().to_vec())),
+                    Visibility::Parties | Visibility::Private => Entry::Withheld(statement.leaf_digest()),
+                })
+            }
+        }
+    }
+}

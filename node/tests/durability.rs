@@ -1,0 +1,137 @@
+//! A node's data survives what happens to it, and what is damaged is found.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+
+use std::path::Path;
+
+use counterfoil_federation::Config;
+use counterfoil_federation::engine::Identity;
+use counterfoil_node::runtime::{Runtime, RuntimeError};
+use counterfoil_node::store::{HeadLock, Store, StoreError};
+use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::ids::{HeadSeq, Position, TreeSize};
+use counterfoil_protocol::test_support::TestOrganisation;
+
+fn identity(organisation: &TestOrganisation) -> Identity {
+    Identity {
+        inception: organisation.inception.statement().bytes().clone(),
+        chain_key: organisation.chain_key.clone(),
+        witness_key: organisation.witness_key.clone(),
+    }
+}
+
+fn start(directory: &Path, organisation: &TestOrganisation) -> Runtime {
+    Runtime::start(directory, identity(organisation), Config::default()).unwrap()
+}
+
+/// A node with its opening statements and so many observations.
+fn filled(directory: &Path, organisation: &TestOrganisation, observations: u64) -> Runtime {
+    let node = start(directory, organisation);
+    for statement in organisation.opening() {
+        node.append(statement.statement().bytes()).unwrap();
+    }
+    let replies: Vec<_> = (1..=observations)
+        .map(|n| node.submit(organisation.observation(n).statement().bytes()).unwrap())
+        .collect();
+    for reply in replies {
+        reply.recv().unwrap().unwrap();
+    }
+    node
+}
+
+#[test]
+fn what_was_acknowledged_is_proven_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    filled(directory.path(), &organisation, 600).stop();
+    let node = start(directory.path(), &organisation);
+    let last = node.append(organisation.observation(601).statement().bytes()).unwrap();
+    assert_eq!(last.position, Position(603));
+    assert_eq!(last.head.size(), TreeSize(604));
+    node.read(|store| {
+        let chain = store.chain(organisation.id());
+        for n in [1, 300, 601] {
+            let statement = organisation.observation(n);
+            let id = statement.statement().id();
+            let (owner, position) = store.place(&id).unwrap().unwrap();
+            assert_eq!(owner, organisation.id());
+            let path = inclusion_proof(&chain, position, last.head.size()).unwrap();
+            let leaf = LeafDigest::of(statement.statement().bytes()).leaf_hash();
+            verify_inclusion(&leaf, position, last.head.size(), &path, &last.head.root()).unwrap();
+        }
+        let report = store.fsck().unwrap();
+        assert_eq!((report.chains, report.entries, report.damage), (1, 604, vec![]));
+    });
+}
+
+#[test]
+fn a_refusal_names_its_check_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    let node = filled(directory.path(), &organisation, 1);
+    let refused = node.append(TestOrganisation::new(2).observation(1).statement().bytes()).unwrap_err();
+    assert!(refused.to_string().contains("neither a root key nor the key of an authority"), "{refused}");
+    let garbage = node.append(b"not a statement").unwrap_err();
+    assert!(garbage.to_string().contains("tag 18 is missing"), "{garbage}");
+    let mut changed = organisation.observation(2).statement().bytes().to_vec();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    assert!(matches!(node.append(&changed), Err(RuntimeError::Refused(_))));
+    let next = node.append(organisation.observation(2).statement().bytes()).unwrap();
+    assert_eq!(next.position, Position(4));
+}
+
+#[test]
+fn the_head_lock_is_for_one_process_and_one_successor() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    let node = filled(directory.path(), &organisation, 3);
+    let second = Runtime::start(directory.path(), identity(&organisation), Config::default());
+    assert!(matches!(second, Err(RuntimeError::Store(StoreError::File { .. }))));
+    node.stop();
+    drop(node);
+    let mut lock = HeadLock::open(&directory.path().join("head.lock")).unwrap();
+    let held = counterfoil_protocol::chain::Head::parse(lock.held().unwrap().clone()).unwrap();
+    let head = held.clone().verify(&organisation_chain_key(&organisation)).unwrap();
+    assert!(head.seq() >= HeadSeq(3));
+    assert_eq!(lock.swap(head.previous(), &head).unwrap(), Err(Some(held.hash())));
+}
+
+fn organisation_chain_key(organisation: &TestOrganisation) -> counterfoil_protocol::keys::PublicKey {
+    use counterfoil_protocol::keys::Signer as _;
+    organisation.chain_key.public_key()
+}
+
+#[test]
+fn data_that_lags_behind_the_head_lock_signs_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    filled(directory.path(), &organisation, 1).stop();
+    let backup = tempfile::tempdir().unwrap();
+    copy(&directory.path().join("db"), &backup.path().join("db"));
+    let node = start(directory.path(), &organisation);
+    node.append(organisation.observation(2).statement().bytes()).unwrap();
+    node.stop();
+    drop(node);
+    std::fs::remove_dir_all(directory.path().join("db")).unwrap();
+    copy(&backup.path().join("db"), &directory.path().join("db"));
+    let node = start(directory.path(), &organisation);
+    let refused = node.append(organisation.observation(3).statement().bytes()).unwrap_err();
+    assert!(refused.to_string().contains("lags behind its head lock"), "{refused}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn fsck_reads_an_empty_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let report = Store::open(directory.path()).unwrap().fsck().unwrap();
+    assert_eq!((report.chains, report.entries, report.damage), (0, 0, vec![]));
+}
