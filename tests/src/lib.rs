@@ -1,0 +1,3 @@
+//! Support for tests that need more than one crate.
+
+pub mod shared;
