@@ -14,6 +14,7 @@
 //! | [`identity`] | organisations, authorities, and what is in force where |
 //! | [`chain`] | the Merkle log, heads, receipts, cosignatures |
 //! | [`mesh`] | charters, membership, recognition, links and counterfoils |
+//! | [`bundle`] | a lineage in one file, proven offline |
 //! | [`codec`], [`cose`], [`digest`], [`ids`], [`keys`], [`limits`] | what all of these stand on |
 
 #![cfg_attr(
@@ -29,6 +30,7 @@
 
 pub mod actuation;
 pub mod admissibility;
+pub mod bundle;
 pub mod chain;
 pub mod codec;
 pub mod cose;

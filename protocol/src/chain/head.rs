@@ -160,6 +160,11 @@ impl Head {
         self.hash
     }
 
+    /// The number of statements that it claims to cover.
+    pub const fn claimed_size(&self) -> TreeSize {
+        self.checkpoint.size
+    }
+
     /// Checks all three signatures.
     ///
     /// # Errors

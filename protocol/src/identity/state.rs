@@ -112,6 +112,27 @@ impl OrganisationState {
         Ok(state)
     }
 
+    /// The state of a chain of `size` statements, folded anew from its standing statements, the inception first.
+    ///
+    /// # Errors
+    /// [`Refusal`] when they are not the standing statements of one chain, in order.
+    pub fn under<'a>(
+        standing: impl IntoIterator<Item = &'a Verified>,
+        size: TreeSize,
+    ) -> Result<Self, Refusal> {
+        let mut standing = standing.into_iter().peekable();
+        let inception = standing.peek().map(|verified| verified.statement());
+        let inception =
+            inception.ok_or_else(|| Refusal::Identity("the chain's inception is missing".into()))?;
+        let mut state = Self::from_inception(inception)?;
+        for verified in standing.take_while(|verified| size.contains(verified.position())) {
+            state.skip_to(verified.position());
+            state.apply(verified)?;
+        }
+        state.skip_to(size.next_position());
+        Ok(state)
+    }
+
     /// The organisation.
     pub const fn organisation(&self) -> OrganisationId {
         self.id

@@ -1,0 +1,185 @@
+//! The file's items, read and written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chain::Hash;
+use crate::chain::proof::MissingSubtree;
+use crate::codec::{self, CodecError, Value};
+use crate::digest::blake3;
+use crate::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
+use crate::limits::BUNDLE_BYTES_MAX;
+
+const MAGIC: &[u8] = b"CFBUNDLE";
+const VERSION: u8 = 1;
+
+/// What the bundle is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The statements whose lineage it proves.
+    pub about: Vec<StatementId>,
+    /// Statements that belong to the lineage and are withheld from, or unknown to, whoever wrote the bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<StatementId>,
+    /// Proofs that organisations signed contradicting heads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misbehaviour: Vec<ByteString>,
+    /// How many chains follow.
+    pub sections: u64,
+}
+
+/// One chain, followed by `statements` items of type [`Included`] in chain order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Section {
+    /// Whose chain.
+    pub organisation: OrganisationId,
+    /// Its head.
+    pub head: ByteString,
+    /// Signature lines of witnesses on the head's checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cosignatures: Vec<String>,
+    /// Earlier sizes of the chain that signed statements in this bundle speak of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
+    /// How many statements follow.
+    pub statements: u64,
+}
+
+/// The proof that the chain, when it had this size, was the beginning of what the head covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Earlier {
+    /// The size.
+    pub size: TreeSize,
+    /// Consistency proof to the head (RFC 9162, section 2.1.4).
+    pub proof: Vec<Hash>,
+}
+
+/// One statement with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Included {
+    /// Position in its chain.
+    pub position: Position,
+    /// The statement's bytes.
+    pub statement: ByteString,
+    /// Inclusion path to the head (RFC 9162, section 2.1.3).
+    pub path: Vec<Hash>,
+}
+
+/// Why a bundle can be neither read nor written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// Not a bundle.
+    #[error("it does not begin with CFBUNDLE and a version that this program reads ({VERSION})")]
+    Magic,
+    /// Too long.
+    #[error("a bundle has at most {BUNDLE_BYTES_MAX} bytes, this has {0}")]
+    TooLong(usize),
+    /// See the inner error.
+    #[error("item {item}: {error}")]
+    Item {
+        /// Which item of the sequence, from zero.
+        item: usize,
+        /// What is wrong.
+        error: CodecError,
+    },
+    /// Items are missing, or too many.
+    #[error("the file ends early or has items that its manifest does not announce")]
+    Length,
+    /// A statement that the bundle is to be about is not here.
+    #[error("{0} is not known here; fetch it first, or check the id")]
+    Unknown(StatementId),
+    /// A chain has no head yet.
+    #[error("{0} has no head here yet")]
+    NoHead(OrganisationId),
+    /// A hash that a proof needs is missing.
+    #[error("{0}")]
+    Missing(#[from] MissingSubtree),
+    /// The source cannot be read.
+    #[error("{0}")]
+    Source(String),
+}
+
+/// A bundle, read but not verified.
+pub(super) struct Unverified {
+    pub(super) manifest: Manifest,
+    pub(super) sections: Vec<(Section, Vec<Included>)>,
+    /// Whether the digest at the end is that of the rest.
+    pub(super) digest_holds: bool,
+}
+
+/// Whether a file begins like a bundle.
+pub fn is_bundle(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// Writes the items and the digest.
+pub(super) fn assemble(
+    manifest: &Manifest,
+    sections: &[(Section, Vec<Included>)],
+) -> Result<Vec<u8>, BundleError> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.push(VERSION);
+    let failed = |error| BundleError::Item { item: 0, error };
+    bytes.extend_from_slice(&codec::encode(manifest).map_err(failed)?);
+    for (section, statements) in sections {
+        bytes.extend_from_slice(&codec::encode(section).map_err(failed)?);
+        for statement in statements {
+            bytes.extend_from_slice(&codec::encode(statement).map_err(failed)?);
+        }
+    }
+    let digest = blake3(&bytes);
+    bytes.extend_from_slice(&codec::encode(&ByteString(digest.to_vec())).map_err(failed)?);
+    if bytes.len() > BUNDLE_BYTES_MAX {
+        return Err(BundleError::TooLong(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// Reads the items.
+pub(super) fn read(bytes: &[u8]) -> Result<Unverified, BundleError> {
+    if bytes.len() > BUNDLE_BYTES_MAX {
+        return Err(BundleError::TooLong(bytes.len()));
+    }
+    let rest = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&[VERSION]));
+    let mut items = Items { rest: rest.ok_or(BundleError::Magic)?, item: 0 };
+    let manifest: Manifest = items.next()?;
+    let mut sections = Vec::new();
+    for _ in 0..manifest.sections {
+        let section: Section = items.next()?;
+        // Grows with what is really there: the announced number is not to be trusted.
+        let mut statements = Vec::new();
+        for _ in 0..section.statements {
+            statements.push(items.next()?);
+        }
+        sections.push((section, statements));
+    }
+    let covered = bytes.len() - items.rest.len();
+    let digest: ByteString = items.next()?;
+    if !items.rest.is_empty() {
+        return Err(BundleError::Length);
+    }
+    let digest_holds = bytes.get(..covered).is_some_and(|covered| blake3(covered) == *digest.0);
+    Ok(Unverified { manifest, sections, digest_holds })
+}
+
+struct Items<'a> {
+    rest: &'a [u8],
+    item: usize,
+}
+
+impl Items<'_> {
+    fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, BundleError> {
+        if self.rest.is_empty() {
+            return Err(BundleError::Length);
+        }
+        let item = self.item;
+        let failed = |error| BundleError::Item { item, error };
+        let (value, rest): (Value, &[u8]) = codec::first_item(self.rest).map_err(failed)?;
+        self.rest = rest;
+        self.item += 1;
+        codec::from_value(value).map_err(failed)
+    }
+}

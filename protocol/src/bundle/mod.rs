@@ -1,0 +1,45 @@
+//! Bundles: a self-contained file that proves a lineage offline.
+//!
+//! ```text
+//! "CFBUNDLE" version(1 byte)
+//! Manifest                             ; what it is about, what it knows to be missing, proofs of misbehaviour
+//! ( Section  Included* )*              ; a chain: head, cosignatures, earlier sizes; then statements with their paths
+//! BLAKE3 of everything before (bstr)
+//! ```
+//!
+//! All but the first line are items of a CBOR sequence (RFC 8742) in strict encoding. A section holds *every* standing
+//! statement under its head, which the head's digest proves, and those other statements that the lineage needs. From
+//! these alone [`verify()`] checks each signature and position again and computes each decision anew.
+
+mod format;
+mod replay;
+mod report;
+mod verify;
+mod write;
+
+pub use format::{BundleError, Earlier, Included, Manifest, Section, is_bundle};
+pub use report::{Check, DecisionReport, OrganisationReport, Outcome, Report};
+pub use verify::verify;
+pub use write::{ChainSource, Source, write};
+
+use std::collections::BTreeSet;
+
+use crate::ids::StatementId;
+use crate::lineage::edges;
+use crate::observation::SubjectKey;
+use crate::statement::{Payload, Statement};
+
+/// Statements that a statement rests on or answers: what has to be in a bundle together with it.
+fn references(statement: &Statement, payload: &Payload) -> BTreeSet<StatementId> {
+    let own = statement.id();
+    let mut found: BTreeSet<StatementId> = statement.header().refs.iter().copied().collect();
+    for edge in edges(own, payload) {
+        for node in [edge.from, edge.to] {
+            if let SubjectKey::Statement(id) = node {
+                found.insert(id);
+            }
+        }
+    }
+    found.remove(&own);
+    found
+}

@@ -1,0 +1,367 @@
+//! A small mesh's lineage in one file: it verifies, it says the same twice, and whatever is changed or left out is named.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails this way says where"
+)]
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use counterfoil_protocol::actuation::{Effect, Mode, Permit, Request};
+use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
+use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Profile};
+use counterfoil_protocol::bundle::{ChainSource, Outcome, Report, Source, verify, write};
+use counterfoil_protocol::chain::cosignature::cosign;
+use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees, inclusion_proof};
+use counterfoil_protocol::chain::receipt::receipt;
+use counterfoil_protocol::chain::{CompactRange, HeadDraft, SignedHead};
+use counterfoil_protocol::digest::blake3;
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{
+    ByteString, HeadSeq, MeshId, OrganisationId, Position, StatementId, Timestamp,
+};
+use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::lineage::graph::{EdgeSet, EdgeSource};
+use counterfoil_protocol::lineage::{Edge, edges};
+use counterfoil_protocol::mesh::{Answer, Charter, Counterfoil, Link, LinkTarget, Recognition, Relation};
+use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::statement::{Authentic, Draft, Kind, Verified, verify as verify_statement};
+use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp(2000);
+
+/// One organisation's chain in memory.
+struct Chain {
+    organisation: TestOrganisation,
+    state: OrganisationState,
+    statements: Vec<Verified>,
+    head: Option<SignedHead>,
+    cosignatures: Vec<String>,
+}
+
+impl Chain {
+    fn new(seed: u64) -> Self {
+        let organisation = TestOrganisation::new(seed);
+        let state = OrganisationState::from_inception(organisation.inception.statement()).unwrap();
+        let mut chain =
+            Self { organisation, state, statements: Vec::new(), head: None, cosignatures: Vec::new() };
+        for statement in chain.organisation.opening() {
+            chain.append(statement);
+        }
+        chain
+    }
+
+    fn append(&mut self, statement: Authentic) -> StatementId {
+        let verified = verify_statement(&self.state, statement).unwrap();
+        self.state.apply(&verified).unwrap();
+        let id = verified.id();
+        self.statements.push(verified);
+        id
+    }
+
+    fn say<T: serde::Serialize>(&mut self, kind: Kind, payload: &T) -> StatementId {
+        let statement = self.organisation.statement(kind, payload);
+        self.append(statement)
+    }
+
+    fn leaves(&self) -> LeafHashes {
+        LeafHashes(self.statements.iter().map(|s| s.leaf_digest().leaf_hash()).collect())
+    }
+
+    fn sign(&mut self, seq: u64) -> SignedHead {
+        let mut range = CompactRange::default();
+        self.leaves().0.iter().for_each(|leaf| range.append(*leaf));
+        let head = HeadDraft {
+            organisation: self.organisation.id(),
+            seq: HeadSeq(seq),
+            previous: self.head.as_ref().map(SignedHead::hash),
+            size: range.size(),
+            root: range.root(),
+            standing: self.state.standing_digest(),
+            issued_at: Timestamp(1000 + seq),
+        }
+        .sign(self.organisation.chain_key.as_ref())
+        .unwrap();
+        self.head = Some(head.clone());
+        self.cosignatures.clear();
+        head
+    }
+
+    fn basis(&self) -> Basis {
+        Basis {
+            organisation: self.organisation.id(),
+            head: ByteString(self.head.as_ref().unwrap().bytes().to_vec()),
+            cosignatures: self.cosignatures.clone(),
+            seen: NOW,
+        }
+    }
+
+    /// Receipt and checkpoint of the statement at `position`.
+    fn proof(&self, position: Position) -> (ByteString, ByteString) {
+        let head = self.head.as_ref().unwrap();
+        let path = inclusion_proof(&self.leaves(), position, head.size()).unwrap();
+        let key = self.organisation.chain_key.public_key();
+        let organisation = self.organisation.id();
+        let bytes =
+            receipt(&organisation, &key, head.receipt_signature(), head.size(), position, &path).unwrap();
+        (ByteString(bytes), ByteString(head.note().to_string().into_bytes()))
+    }
+}
+
+#[derive(Default)]
+struct Mesh {
+    chains: BTreeMap<OrganisationId, Chain>,
+    edges: EdgeSet,
+}
+
+impl EdgeSource for Mesh {
+    type Error = Infallible;
+    fn upstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        self.edges.upstream(node)
+    }
+    fn downstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        self.edges.downstream(node)
+    }
+}
+
+impl Source for Mesh {
+    fn place(&self, statement: &StatementId) -> Result<Option<(OrganisationId, Position)>, Infallible> {
+        let mut all = self.chains.values().flat_map(|chain| chain.statements.iter());
+        Ok(all.find(|s| s.id() == *statement).map(|s| (s.organisation(), s.position())))
+    }
+    fn statement(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<Arc<[u8]>>, Infallible> {
+        let statement = self.chains[organisation].statements.get(position.0 as usize);
+        Ok(statement.map(|statement| statement.bytes().clone()))
+    }
+    fn chain(&self, organisation: &OrganisationId) -> Result<Option<ChainSource>, Infallible> {
+        let chain = &self.chains[organisation];
+        let standing = chain.statements.iter().filter(|s| s.kind().is_standing());
+        Ok(chain.head.as_ref().map(|head| ChainSource {
+            head: head.clone(),
+            cosignatures: chain.cosignatures.clone(),
+            standing: standing.map(Verified::position).collect(),
+        }))
+    }
+    fn tree(&self, organisation: &OrganisationId) -> impl Subtrees {
+        self.chains[organisation].leaves()
+    }
+    fn misbehaviour(&self, _: &OrganisationId) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(None)
+    }
+}
+
+const PROFILE: &str = r#"
+    id = "clinical"
+    version = 1
+    title = "Clinical deployment"
+    family = "clinical"
+    actions = ["deploy/*"]
+    vetoes = ["recall"]
+    rule = "evaluation"
+    [requirements.evaluation]
+    claims = ["evaluation/*"]
+"#;
+
+/// A supplier's evaluation, linked and acknowledged; a decision on it, its permit and its effect.
+fn story() -> (Mesh, [StatementId; 2]) {
+    let (mut supplier, mut deployer) = (Chain::new(1), Chain::new(2));
+    let (supplier_id, deployer_id) = (supplier.organisation.id(), deployer.organisation.id());
+    let mut members = vec![supplier_id, deployer_id];
+    members.sort();
+    let charter = Charter {
+        name: "test".into(),
+        members,
+        admission_threshold: 2,
+        witness_quorum: 1,
+        freshness_s: 600,
+        link_answer_s: 600,
+    };
+    let mesh = MeshId::from(supplier.say(Kind::Charter, &charter));
+    let evidence = observation("evaluation/clinical", 7);
+    let subject = evidence.subjects[0].clone();
+    let evaluation = supplier.say(Kind::Observation, &evidence);
+    supplier.say(Kind::Observation, &observation("evaluation/clinical", 8));
+    supplier.sign(0);
+
+    deployer.say(
+        Kind::Recognition,
+        &Recognition { organisation: supplier_id, claims: vec!["evaluation/*".into()], roles: vec![] },
+    );
+    let profile = deployer.say(Kind::Profile, &Profile::from_toml(PROFILE).unwrap());
+    deployer.say(
+        Kind::Activation,
+        &Activation { profiles: vec![profile], composition: Composition::Intersection },
+    );
+    let (bytes, checkpoint) = supplier.proof(Position(4));
+    let target = LinkTarget {
+        organisation: supplier_id,
+        position: Position(4),
+        statement: evaluation,
+        receipt: bytes,
+        checkpoint,
+    };
+    let link = Link { target, relation: Relation::Uses, from: None, purpose: "deployment".into() };
+    let link = deployer.say(Kind::Link, &link);
+    let link_at = deployer.statements.last().unwrap().position();
+    deployer.sign(0);
+    let (receipt, checkpoint) = deployer.proof(link_at);
+    supplier.say(
+        Kind::Counterfoil,
+        &Counterfoil {
+            link,
+            organisation: deployer_id,
+            position: link_at,
+            receipt,
+            checkpoint,
+            answer: Answer::Accepted,
+        },
+    );
+    let head = supplier.sign(1);
+    let witness = deployer.organisation.witness_key.clone();
+    let line = cosign(deployer_id, witness.as_ref(), Timestamp(1500), head.note().text()).unwrap();
+    supplier.cosignatures.push(line.line.to_text());
+
+    let request = Request {
+        action: "deploy/triage".into(),
+        subjects: vec![subject],
+        actuator: "pacs".into(),
+        scopes: BTreeMap::new(),
+        predicted: BTreeMap::from([("status".into(), "active".into())]),
+        reversibility: counterfoil_protocol::actuation::request::Reversibility::Reversible,
+        harm: vec![],
+        purpose: String::new(),
+    };
+    let views = [&supplier, &deployer].map(|chain| {
+        let standing = chain.statements.iter().filter(|s| s.kind().is_standing()).collect();
+        (chain.organisation.id(), ChainView { state: &chain.state, standing, basis: chain.basis() })
+    });
+    let inputs = Inputs {
+        decider: deployer_id,
+        request,
+        time: NOW,
+        mesh: Some(mesh),
+        chains: views.into_iter().collect(),
+        evidence: supplier.statements.iter().filter(|s| s.id() == evaluation).collect(),
+        forked: Default::default(),
+    };
+    let (decision, verdict) = decide(&inputs).unwrap();
+    assert_eq!(verdict.mode, Mode::Continue);
+    let decided = deployer.say(Kind::Decision, &decision);
+    let permit = Permit {
+        decision: decided,
+        mode: verdict.mode,
+        scopes: verdict.scopes,
+        actuator: "pacs".into(),
+        not_before: NOW,
+        expires: NOW.plus(60),
+        token: ByteString(vec![1; 16]),
+        effect_by: NOW.plus(60),
+    };
+    let payload = permit.to_claims().unwrap();
+    let unsigned = Draft { payload, ..draft(Some(deployer_id), Kind::Permit, &0) };
+    let permit = deployer.append(unsigned.sign(&deployer.organisation.authority_key).unwrap());
+    deployer.say(
+        Kind::Effect,
+        &Effect {
+            permit,
+            effective: NOW,
+            observed: BTreeMap::from([("status".into(), "active".into())]),
+            mismatches: vec![],
+        },
+    );
+    deployer.sign(1);
+
+    let all = supplier.statements.iter().chain(&deployer.statements);
+    let edges = all.flat_map(|s| edges(s.id(), s.payload())).collect();
+    let chains = BTreeMap::from([(supplier_id, supplier), (deployer_id, deployer)]);
+    (Mesh { chains, edges }, [decided, link])
+}
+
+fn failed(report: &Report) -> Vec<&'static str> {
+    report.failures().map(|check| check.check).collect()
+}
+
+/// The same file with another content and the digest that belongs to it: what somebody who means it would do.
+fn redigested(mut bytes: Vec<u8>) -> Vec<u8> {
+    let at = bytes.len() - 32;
+    let digest = blake3(&bytes[..at - 2]);
+    bytes[at..].copy_from_slice(&digest);
+    bytes
+}
+
+#[test]
+fn a_lineage_is_proven_from_its_bundle_alone_and_decided_again_byte_for_byte() {
+    let (mesh, about) = story();
+    let bytes = write(&mesh, &about).unwrap();
+    assert_eq!(write(&mesh, &[about[1], about[0]]).unwrap(), bytes);
+    let report = verify(&bytes);
+    assert_eq!(report.failures().collect::<Vec<_>>(), Vec::<&_>::new());
+    assert!(report.is_verified() && report.checks.iter().all(|c| c.outcome == Outcome::Passed));
+    assert_eq!(report, verify(&bytes));
+    let [entry] = report.decisions.as_slice() else { panic!("one decision") };
+    assert_eq!((entry.decision, entry.recomputed.as_ref()), (about[0], Some(&entry.verdict)));
+    let checks: std::collections::BTreeSet<_> = report.checks.iter().map(|check| check.check).collect();
+    for expected in
+        ["file-digest", "completeness", "cosignatures", "decision", "permit", "effect", "link", "counterfoil"]
+    {
+        assert!(checks.contains(expected), "{expected} in {checks:?}");
+    }
+    let included: usize = report.organisations.iter().map(|o| o.included).sum();
+    let there: usize = mesh.chains.values().map(|chain| chain.statements.len()).sum();
+    assert_eq!(included, there - 1, "the other evaluation has no part in it");
+}
+
+#[test]
+fn what_is_unknown_is_refused_by_name() {
+    let (mesh, _) = story();
+    let unknown = StatementId::from_bytes([9; 32]);
+    assert!(write(&mesh, &[unknown]).unwrap_err().to_string().contains(&unknown.to_string()));
+    assert_eq!(failed(&verify(b"")), ["file-form"]);
+    assert_eq!(failed(&verify(b"CFBUNDLE\x02")), ["file-form"]);
+}
+
+#[test]
+fn every_changed_byte_fails_and_names_a_check() {
+    let (mesh, about) = story();
+    let bytes = write(&mesh, &about).unwrap();
+    // Every seventh byte keeps this quick; the property below takes any byte.
+    for at in (0..bytes.len()).step_by(7 * 13) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x20;
+        let report = verify(&changed);
+        assert!(!report.is_verified(), "byte {at}");
+        assert!(report.failures().next().is_some(), "byte {at}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_changed_byte_fails_even_when_the_digest_is_made_to_fit(
+        at in any::<prop::sample::Index>(), bit in 0u8..8
+    ) {
+        let (mesh, about) = story();
+        let bytes = write(&mesh, &about).unwrap();
+        let at = at.index(bytes.len() - 34);
+        let mut changed = bytes;
+        changed[at] ^= 1 << bit;
+        let report = verify(&redigested(changed));
+        prop_assert!(!report.is_verified(), "byte {}", at);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut file = b"CFBUNDLE\x01".to_vec();
+        file.extend_from_slice(&bytes);
+        prop_assert!(!verify(&file).is_verified());
+    }
+}
