@@ -1,11 +1,22 @@
-//! The drivers of a node: what the engine asks for, done on a real machine.
+//! A node: the daemon, its drivers, and the command line.
+//!
+//! ```text
+//! command line --> api --> service --> runtime --> engine (federation)
+//!                                       |  |
+//!                               store, head lock   p2p --> other nodes
+//! ```
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`store`] | chains in RocksDB, and the head lock beside it |
+//! | [`store`] | chains and indexes in RocksDB, and the head lock beside it |
 //! | [`keystore`] | secret keys, encrypted at rest |
 //! | [`clock`] | the only place that asks for the time |
-//! | [`runtime`] | the loop: inputs to the engine, effects to the disk, answers to callers |
+//! | [`runtime`] | the loop: inputs to the engine, effects to disk and network, answers to callers |
+//! | [`p2p`] | libp2p as a thin driver |
+//! | [`data`] | the data directory, and how a new organisation is made |
+//! | [`service`] | what a node does for its organisation |
+//! | [`api`] | HTTP over the owner's socket and over TCP |
+//! | [`cli`] | the command line |
 
 #![cfg_attr(
     test,
@@ -17,7 +28,12 @@
     )
 )]
 
+pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod data;
 pub mod keystore;
+pub mod p2p;
 pub mod runtime;
+pub mod service;
 pub mod store;

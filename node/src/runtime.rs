@@ -2,25 +2,34 @@
 //!
 //! ```text
 //! callers --(check signature, on their own core)--> inputs --> engine thread --> writes --> disk thread
-//!    ^                                                ^             |                          |
-//!    +--------------------- replies ------------------+-------------+<--- durable, locked -----+
+//!    ^                                                ^          |  |  |                       |
+//!    |                              network ----------+<---------+  |  +--> pages: serve thread
+//!    +--------------------- replies, events <-----------------------+<--- durable, locked -----+
 //! ```
 //!
 //! Signatures are checked by the callers' threads, so that verification uses all cores and the engine's thread only
 //! folds, hashes and signs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use counterfoil_federation::effect::{AppendError, AppendId, Appended};
+use counterfoil_federation::effect::{
+    AppendError, AppendId, Appended, ChannelId, ExchangeId, GossipId, Judgement,
+};
 use counterfoil_federation::engine::{Engine, Identity, StartError};
+use counterfoil_federation::message::{Request, Response, Topic};
 use counterfoil_federation::outbox::Ticket;
+use counterfoil_federation::peer::Peer;
+use counterfoil_federation::replica::Replica;
+use counterfoil_federation::store::page;
 use counterfoil_federation::{Config, Effect, Event, Input, Millis};
-use counterfoil_protocol::ids::{OrganisationId, StatementId};
+use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, TreeSize};
+use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::mesh::Membership;
 use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
 
 use crate::clock;
@@ -62,7 +71,69 @@ type Reply = Result<Box<Appended>, AppendError>;
 enum Message {
     Input(Box<Input>),
     Append(Box<Authentic>, Sender<Reply>),
+    View(Sender<View>),
+    Listen(Sender<Event>),
+    Connect(Outward),
     Stop,
+}
+
+/// What the engine wants done on the network.
+#[derive(Debug)]
+pub enum NetworkCommand {
+    /// Send a request.
+    Send {
+        /// To whom.
+        peer: PublicKey,
+        /// What the response carries.
+        exchange: ExchangeId,
+        /// The request.
+        request: Request,
+    },
+    /// Answer a request.
+    Respond {
+        /// Which.
+        channel: ChannelId,
+        /// The answer.
+        response: Response,
+    },
+    /// Publish on a topic.
+    Gossip {
+        /// The topic.
+        topic: Topic,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// Say what is to become of a gossip message.
+    Judge {
+        /// Which.
+        gossip: GossipId,
+        /// The judgement.
+        judgement: Judgement,
+    },
+    /// Close the connection to a peer.
+    Disconnect(PublicKey),
+}
+
+/// Takes commands for the network; must not block.
+pub type Outward = Arc<dyn Fn(NetworkCommand) + Send + Sync>;
+
+/// What the engine knows, at one moment.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// When.
+    pub now: Millis,
+    /// What is known of each chain, the own among them.
+    pub chains: BTreeMap<OrganisationId, Replica>,
+    /// The mesh's membership.
+    pub membership: Option<Membership>,
+    /// Connected peers.
+    pub peers: Vec<Peer>,
+    /// Organisations that ask to be admitted.
+    pub candidates: BTreeSet<OrganisationId>,
+    /// Organisations with a proof of misbehaviour.
+    pub misbehaved: BTreeSet<OrganisationId>,
+    /// Why the node does not sign, if it does not.
+    pub frozen: Option<String>,
 }
 
 enum Task {
@@ -73,7 +144,7 @@ enum Task {
 /// A running node: engine, disk and the threads between them. Dropping it stops it.
 pub struct Runtime {
     inputs: SyncSender<Message>,
-    store: Arc<RwLock<Store>>,
+    store: Arc<Store>,
     /// The own organisation's signing keys, for callers that check signatures. Follows the chain.
     signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
     organisation: OrganisationId,
@@ -92,30 +163,39 @@ impl Runtime {
         let store = Store::open(&directory.join("db"))?;
         let mut snapshot = store.snapshot()?;
         snapshot.locked = lock.held().cloned();
-        let engine = Engine::new(config, identity, &snapshot, rand::random())?;
+        let engine = Engine::new(config.clone(), identity, &snapshot, rand::random())?;
         let organisation = engine.organisation();
         let state = engine.replicas().get(&organisation).map(|own| own.state().clone());
         let Some(state) = state else { return Err(RuntimeError::Stopped) };
         let signers = Arc::new(RwLock::new(state));
-        let store = Arc::new(RwLock::new(store));
+        let store = Arc::new(store);
         let (inputs, incoming) = sync_channel(INPUTS_MAX);
         let (tasks, work) = channel();
         let disk = {
             let (store, inputs) = (store.clone(), inputs.clone());
             std::thread::Builder::new().name("disk".into()).spawn(move || write(&store, lock, &work, &inputs))
         };
+        let (pages, wanted) = channel();
+        let serve = {
+            let (store, config) = (store.clone(), config.clone());
+            std::thread::Builder::new().name("serve".into()).spawn(move || serve(&store, &config, &wanted))
+        };
         let driver = Driver {
             engine,
             store: store.clone(),
             signers: signers.clone(),
             tasks,
+            pages,
+            outward: None,
+            listeners: Vec::new(),
             waiting: BTreeMap::new(),
             next: 0,
         };
         let loop_thread =
             std::thread::Builder::new().name("engine".into()).spawn(move || driver.run(&incoming));
         let failed = |error| RuntimeError::Directory { path: directory.to_owned(), error };
-        let threads = Mutex::new(vec![loop_thread.map_err(failed)?, disk.map_err(failed)?]);
+        let threads = [loop_thread, disk, serve].into_iter().collect::<Result<_, _>>().map_err(failed)?;
+        let threads = Mutex::new(threads);
         Ok(Self { inputs, store, signers, organisation, threads })
     }
 
@@ -160,9 +240,42 @@ impl Runtime {
         self.inputs.send(Message::Input(Box::new(input))).map_err(|_| RuntimeError::Stopped)
     }
 
-    /// Reads from the store.
-    pub fn read<T>(&self, read: impl FnOnce(&Store) -> T) -> T {
-        read(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+    /// What the engine knows at this moment.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn view(&self) -> Result<View, RuntimeError> {
+        let (reply, view) = channel();
+        self.inputs.send(Message::View(reply)).map_err(|_| RuntimeError::Stopped)?;
+        view.recv().map_err(|_| RuntimeError::Stopped)
+    }
+
+    /// Everything that the engine notifies of from now on.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn events(&self) -> Result<Receiver<Event>, RuntimeError> {
+        let (listener, events) = channel();
+        self.inputs.send(Message::Listen(listener)).map_err(|_| RuntimeError::Stopped)?;
+        Ok(events)
+    }
+
+    /// Gives the engine a network. Until then what it wants to say is dropped, as if nobody were connected.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn connect(&self, outward: Outward) -> Result<(), RuntimeError> {
+        self.inputs.send(Message::Connect(outward)).map_err(|_| RuntimeError::Stopped)
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The public key with this id, if it is or was one of the own organisation's signing keys.
+    pub fn state(&self) -> counterfoil_protocol::identity::OrganisationState {
+        self.signers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Stops accepting, finishes what is under way, and waits for both threads.
@@ -186,9 +299,12 @@ impl Drop for Runtime {
 
 struct Driver {
     engine: Engine,
-    store: Arc<RwLock<Store>>,
+    store: Arc<Store>,
     signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
     tasks: Sender<Task>,
+    pages: Sender<Wanted>,
+    outward: Option<Outward>,
+    listeners: Vec<Sender<Event>>,
     waiting: BTreeMap<AppendId, Sender<Reply>>,
     next: u64,
 }
@@ -231,16 +347,39 @@ impl Driver {
                 }
             }
             Message::Input(input) => self.engine.handle(now, *input),
+            Message::View(reply) => {
+                // Whoever has gone does not wait for the answer.
+                let _ = reply.send(self.view(now));
+            }
+            Message::Listen(listener) => self.listeners.push(listener),
+            Message::Connect(outward) => self.outward = Some(outward),
         }
         false
     }
 
-    fn known(&self, refs: &[StatementId]) -> std::collections::BTreeSet<StatementId> {
+    fn known(&self, refs: &[StatementId]) -> BTreeSet<StatementId> {
         if refs.is_empty() {
             return Default::default();
         }
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        refs.iter().filter(|id| matches!(store.place(id), Ok(Some(_)))).copied().collect()
+        refs.iter().filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied().collect()
+    }
+
+    fn view(&self, now: Millis) -> View {
+        View {
+            now,
+            chains: self.engine.replicas().clone(),
+            membership: self.engine.membership().cloned(),
+            peers: self.engine.peers().cloned().collect(),
+            candidates: self.engine.candidates().clone(),
+            misbehaved: self.engine.misbehaved().clone(),
+            frozen: self.engine.frozen().map(str::to_owned),
+        }
+    }
+
+    fn say(&self, command: NetworkCommand) {
+        if let Some(outward) = &self.outward {
+            outward(command);
+        }
     }
 
     /// Lets callers see the keys that a standing statement may have brought.
@@ -266,14 +405,35 @@ impl Driver {
                 }
                 Effect::Notify(event) => {
                     log(&event);
+                    self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
                     Ok(())
                 }
-                Effect::Send { .. }
-                | Effect::Respond { .. }
-                | Effect::Serve { .. }
-                | Effect::Gossip { .. }
-                | Effect::Judge { .. }
-                | Effect::Disconnect(_) => Ok(()),
+                Effect::Serve { channel, organisation, from, size } => {
+                    let outward = self.outward.clone();
+                    // A serve thread that has ended leaves the request to its timeout.
+                    let _ = self.pages.send(Wanted { outward, channel, organisation, from, size });
+                    Ok(())
+                }
+                Effect::Send { peer, exchange, request } => {
+                    self.say(NetworkCommand::Send { peer, exchange, request });
+                    Ok(())
+                }
+                Effect::Respond { channel, response } => {
+                    self.say(NetworkCommand::Respond { channel, response });
+                    Ok(())
+                }
+                Effect::Gossip { topic, bytes } => {
+                    self.say(NetworkCommand::Gossip { topic, bytes });
+                    Ok(())
+                }
+                Effect::Judge { gossip, judgement } => {
+                    self.say(NetworkCommand::Judge { gossip, judgement });
+                    Ok(())
+                }
+                Effect::Disconnect(peer) => {
+                    self.say(NetworkCommand::Disconnect(peer));
+                    Ok(())
+                }
             };
             if sent.is_err() {
                 tracing::error!("the disk thread has ended; nothing more is accepted");
@@ -297,11 +457,10 @@ fn log(event: &Event) {
 }
 
 /// Writes in order. Ends when nobody can ask any more, or when it is unknown what is on disk.
-fn write(store: &RwLock<Store>, mut lock: HeadLock, work: &Receiver<Task>, inputs: &SyncSender<Message>) {
+fn write(store: &Store, mut lock: HeadLock, work: &Receiver<Task>, inputs: &SyncSender<Message>) {
     while let Ok(task) = work.recv() {
         let (ticket, done) = match task {
             Task::Persist(ticket, writes) => {
-                let mut store = store.write().unwrap_or_else(PoisonError::into_inner);
                 (ticket, store.persist(&writes).map(|()| Input::Durable(ticket)))
             }
             Task::Lock(ticket, previous, head) => {
@@ -313,6 +472,28 @@ fn write(store: &RwLock<Store>, mut lock: HeadLock, work: &Receiver<Task>, input
         let input = done.unwrap_or_else(|error| Input::WriteFailed { ticket, reason: error.to_string() });
         if inputs.send(Message::Input(Box::new(input))).is_err() || failed {
             return;
+        }
+    }
+}
+
+/// A request for entries that the store is to answer.
+struct Wanted {
+    outward: Option<Outward>,
+    channel: ChannelId,
+    organisation: OrganisationId,
+    from: Position,
+    size: TreeSize,
+}
+
+/// Reads pages, one at a time. Ends when nobody can ask any more.
+fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>) {
+    while let Ok(Wanted { outward, channel, organisation, from, size }) = wanted.recv() {
+        let response = match page(&store.chain(organisation), from, size, config) {
+            Ok(page) => Response::Entries(page),
+            Err(error) => Response::Refused(error.to_string()),
+        };
+        if let Some(outward) = outward {
+            outward(NetworkCommand::Respond { channel, response });
         }
     }
 }

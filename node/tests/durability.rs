@@ -49,20 +49,19 @@ fn what_was_acknowledged_is_proven_after_a_restart() {
     let last = node.append(organisation.observation(601).statement().bytes()).unwrap();
     assert_eq!(last.position, Position(603));
     assert_eq!(last.head.size(), TreeSize(604));
-    node.read(|store| {
-        let chain = store.chain(organisation.id());
-        for n in [1, 300, 601] {
-            let statement = organisation.observation(n);
-            let id = statement.statement().id();
-            let (owner, position) = store.place(&id).unwrap().unwrap();
-            assert_eq!(owner, organisation.id());
-            let path = inclusion_proof(&chain, position, last.head.size()).unwrap();
-            let leaf = LeafDigest::of(statement.statement().bytes()).leaf_hash();
-            verify_inclusion(&leaf, position, last.head.size(), &path, &last.head.root()).unwrap();
-        }
-        let report = store.fsck().unwrap();
-        assert_eq!((report.chains, report.entries, report.damage), (1, 604, vec![]));
-    });
+    let store = node.store();
+    let chain = store.chain(organisation.id());
+    for n in [1, 300, 601] {
+        let statement = organisation.observation(n);
+        let id = statement.statement().id();
+        let (owner, position) = store.place(&id).unwrap().unwrap();
+        assert_eq!(owner, organisation.id());
+        let path = inclusion_proof(&chain, position, last.head.size()).unwrap();
+        let leaf = LeafDigest::of(statement.statement().bytes()).leaf_hash();
+        verify_inclusion(&leaf, position, last.head.size(), &path, &last.head.root()).unwrap();
+    }
+    let report = store.fsck().unwrap();
+    assert_eq!((report.chains, report.entries, report.damage), (1, 604, vec![]));
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Writing: one atomic, synced batch for each `Persist` effect.
 
+use std::collections::{BTreeMap, btree_map};
+use std::sync::PoisonError;
+
 use counterfoil_federation::effect::Write;
 use counterfoil_protocol::chain::tile::{TileCursor, bytes_of, hashes_of};
 use counterfoil_protocol::chain::{CompactRange, Hash};
@@ -34,10 +37,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; when it is [`StoreError::Database`] it is unknown what is on disk.
-    pub fn persist(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub fn persist(&self, writes: &[Write]) -> Result<(), StoreError> {
+        // The writer alone takes this lock: it keeps batches whole and in order.
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = WriteBatch::default();
         let mut touched: Vec<OrganisationId> = Vec::new();
-        let mut records: std::collections::BTreeMap<OrganisationId, ChainRecord> = Default::default();
+        let mut records: BTreeMap<OrganisationId, ChainRecord> = Default::default();
         for write in writes {
             match write {
                 Write::Statement(verified) => {
@@ -51,14 +56,15 @@ impl Store {
                     if verified.kind().is_standing() {
                         batch.put_cf(self.family(family::STANDING)?, place, []);
                     }
-                    self.grow(organisation, position, verified.leaf_digest().leaf_hash())?;
+                    self.index(verified, &mut batch)?;
+                    self.grow(&mut cursors, organisation, position, verified.leaf_digest().leaf_hash())?;
                     touched.push(organisation);
                 }
                 Write::Withheld { organisation, position, digest } => {
                     let mut value = vec![WITHHELD];
                     value.extend_from_slice(&digest.0);
                     batch.put_cf(self.family(family::ENTRIES)?, key(organisation, position.0), value);
-                    self.grow(*organisation, *position, digest.leaf_hash())?;
+                    self.grow(&mut cursors, *organisation, *position, digest.leaf_hash())?;
                     touched.push(*organisation);
                 }
                 Write::Tree { organisation, range } => {
@@ -79,7 +85,7 @@ impl Store {
         }
         touched.dedup();
         for organisation in touched {
-            let Some(cursor) = self.cursors.get_mut(&organisation) else { continue };
+            let Some(cursor) = cursors.get_mut(&organisation) else { continue };
             let dirty = cursor.take_dirty();
             for (tile, hashes) in dirty {
                 batch.put_cf(self.family(family::TILES)?, tile_key(&organisation, tile), bytes_of(&hashes));
@@ -95,12 +101,12 @@ impl Store {
 
     fn record<'r>(
         &self,
-        records: &'r mut std::collections::BTreeMap<OrganisationId, ChainRecord>,
+        records: &'r mut BTreeMap<OrganisationId, ChainRecord>,
         organisation: OrganisationId,
     ) -> Result<&'r mut ChainRecord, StoreError> {
         match records.entry(organisation) {
-            std::collections::btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
+            btree_map::Entry::Occupied(known) => Ok(known.into_mut()),
+            btree_map::Entry::Vacant(vacant) => {
                 Ok(vacant.insert(self.read_record(&organisation)?.unwrap_or_default()))
             }
         }
@@ -119,17 +125,19 @@ impl Store {
 
     /// Lets the chain's tiles grow by one leaf, which must be the next one.
     fn grow(
-        &mut self,
+        &self,
+        cursors: &mut BTreeMap<OrganisationId, TileCursor>,
         organisation: OrganisationId,
         position: Position,
         leaf: Hash,
     ) -> Result<(), StoreError> {
-        if !self.cursors.contains_key(&organisation) {
-            let size = self.read_record(&organisation)?.map_or(TreeSize(0), |record| record.range.size());
-            let cursor = self.load_cursor(&organisation, size)?;
-            self.cursors.insert(organisation, cursor);
-        }
-        let Some(cursor) = self.cursors.get_mut(&organisation) else { return Ok(()) };
+        let cursor = match cursors.entry(organisation) {
+            btree_map::Entry::Occupied(known) => known.into_mut(),
+            btree_map::Entry::Vacant(vacant) => {
+                let size = self.read_record(&organisation)?.map_or(TreeSize(0), |record| record.range.size());
+                vacant.insert(self.load_cursor(&organisation, size)?)
+            }
+        };
         if cursor.size().next_position() != position {
             let (position, size) = (position.0, cursor.size().0);
             return Err(StoreError::Gap { organisation, position, size });

@@ -8,13 +8,18 @@
 //! | `standing` | organisation, position | nothing: which entries are standing statements |
 //! | `chains` | organisation | compact range, latest head, cosignatures |
 //! | `misbehaviour` | organisation | the proof |
+//! | `edges` | direction, digest of the node, asserting statement, number | the edge |
+//! | `links` | `l` and a link's id, or `c` and the id of the link that is answered | the statement that says so |
+//! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
 
 mod batch;
 pub mod head_lock;
+mod index;
 mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use counterfoil_protocol::chain::proof::MissingSubtree;
 use counterfoil_protocol::chain::tile::TileCursor;
@@ -23,7 +28,7 @@ use counterfoil_protocol::ids::OrganisationId;
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
 
 pub use head_lock::HeadLock;
-pub use read::{Fsck, StoredChain, StoredEntry};
+pub use read::{Fsck, Placed, StoredChain, StoredEntry};
 
 /// Column families.
 mod family {
@@ -33,7 +38,11 @@ mod family {
     pub(super) const STANDING: &str = "standing";
     pub(super) const CHAINS: &str = "chains";
     pub(super) const MISBEHAVIOUR: &str = "misbehaviour";
-    pub(super) const ALL: [&str; 6] = [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR];
+    pub(super) const EDGES: &str = "edges";
+    pub(super) const LINKS: &str = "links";
+    pub(super) const META: &str = "meta";
+    pub(super) const ALL: [&str; 9] =
+        [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR, EDGES, LINKS, META];
 }
 
 /// Why the store cannot do what it was asked to.
@@ -64,6 +73,14 @@ pub enum StoreError {
     /// A hash that a proof needs is not on disk.
     #[error("{0}")]
     Missing(#[from] MissingSubtree),
+    /// An answer would not be complete.
+    #[error("more than {max} {what}; ask for less")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many are read at most.
+        max: usize,
+    },
     /// A statement was offered for a place that is not the next one.
     #[error("position {position} of {organisation} does not follow the {size} entries on disk")]
     Gap {
@@ -76,12 +93,12 @@ pub enum StoreError {
     },
 }
 
-/// The chains on disk.
+/// The chains on disk. Any number of threads may read while one writes.
 pub struct Store {
     db: DB,
     path: PathBuf,
     /// The right border of each chain's tiles.
-    cursors: BTreeMap<OrganisationId, TileCursor>,
+    cursors: Mutex<BTreeMap<OrganisationId, TileCursor>>,
 }
 
 impl Store {
@@ -107,7 +124,7 @@ impl Store {
         });
         let db = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| StoreError::Database { path: path.to_owned(), error })?;
-        Ok(Self { db, path: path.to_owned(), cursors: BTreeMap::new() })
+        Ok(Self { db, path: path.to_owned(), cursors: Mutex::default() })
     }
 
     fn database(&self, error: rocksdb::Error) -> StoreError {

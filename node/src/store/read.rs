@@ -30,6 +30,17 @@ pub enum StoredEntry {
     Withheld(LeafDigest),
 }
 
+/// A statement and where it stands.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    /// Whose chain.
+    pub organisation: OrganisationId,
+    /// Where.
+    pub position: Position,
+    /// The statement.
+    pub statement: Statement,
+}
+
 /// What a check of the store found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fsck {
@@ -42,7 +53,7 @@ pub struct Fsck {
 }
 
 impl Store {
-    /// What an engine starts from, without the head lock and the mesh.
+    /// What an engine starts from, without the head lock.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -70,6 +81,7 @@ impl Store {
             });
         }
         snapshot.misbehaved = self.organisations(family::MISBEHAVIOUR)?;
+        snapshot.mesh = self.mesh()?.map(|(mesh, charter, _)| (mesh, charter));
         Ok(snapshot)
     }
 
@@ -140,6 +152,29 @@ impl Store {
         let (organisation, position) = value.split_first_chunk::<32>().ok_or_else(damaged)?;
         let position = position.try_into().map_err(|_| damaged())?;
         Ok(Some((OrganisationId::from_bytes(*organisation), Position(u64::from_be_bytes(position)))))
+    }
+
+    /// The statement with this id, if it is here and not withheld.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn statement(&self, id: &StatementId) -> Result<Option<Placed>, StoreError> {
+        let Some((organisation, position)) = self.place(id)? else { return Ok(None) };
+        let Some(StoredEntry::Statement(bytes)) = self.entry(&organisation, position)? else {
+            return Ok(None);
+        };
+        let damaged = |error| StoreError::Damaged(format!("{id}: {error}"));
+        Ok(Some(Placed { organisation, position, statement: Statement::parse(bytes).map_err(damaged)? }))
+    }
+
+    /// The proof that an organisation misbehaved.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn misbehaviour(&self, organisation: &OrganisationId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db
+            .get_cf(self.family(family::MISBEHAVIOUR)?, organisation.as_bytes())
+            .map_err(|error| self.database(error))
     }
 
     /// One chain, for proofs and for serving.

@@ -19,7 +19,7 @@ mod write;
 
 pub use format::{BundleError, Earlier, Included, Manifest, Section, is_bundle};
 pub use report::{Check, DecisionReport, OrganisationReport, Outcome, Report};
-pub use verify::verify;
+pub use verify::{open, verify};
 pub use write::{ChainSource, Source, write};
 
 use std::collections::BTreeSet;

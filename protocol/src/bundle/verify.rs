@@ -37,12 +37,18 @@ pub(super) type Chains = BTreeMap<OrganisationId, Chain>;
 
 /// Verifies a bundle from its own bytes, without network, clock or disk.
 pub fn verify(bytes: &[u8]) -> Report {
+    open(bytes).0
+}
+
+/// Verifies a bundle, and gives the statements that it is about, in the order of their ids. They rest on the report: while
+/// that has failures, they prove nothing.
+pub fn open(bytes: &[u8]) -> (Report, Vec<Verified>) {
     let mut report = Report { does_not_prove: DOES_NOT_PROVE.to_vec(), ..Report::default() };
     let unverified = match read(bytes) {
         Ok(unverified) => unverified,
         Err(error) => {
             report.fail("file-form", "the file", error.to_string());
-            return report;
+            return (report, Vec::new());
         }
     };
     let Unverified { manifest, sections, digest_holds } = unverified;
@@ -70,7 +76,9 @@ pub fn verify(bytes: &[u8]) -> Report {
     replay::cross_references(&chains, &mut report);
     replay::decisions(&chains, &forked, &mut report);
     replay::actuation(&chains, &mut report);
-    report
+    let find = |id: &StatementId| chains.values().find_map(|chain| chain.find(id)).cloned();
+    let about = manifest.about.iter().filter_map(find).collect();
+    (report, about)
 }
 
 /// Verifies one chain: head, every statement in its position, and that no standing statement is missing.

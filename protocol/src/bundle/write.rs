@@ -7,6 +7,7 @@ use super::format::{BundleError, Earlier, Included, Manifest, Section, assemble}
 use super::references;
 use crate::chain::SignedHead;
 use crate::chain::checkpoint::Checkpoint;
+use crate::chain::cosignature::witness_name;
 use crate::chain::head::Head;
 use crate::chain::note::Note;
 use crate::chain::proof::{Subtrees, consistency_proof, inclusion_proof};
@@ -96,7 +97,7 @@ pub fn write<S: Source>(source: &S, about: &[StatementId]) -> Result<Vec<u8>, Bu
         selection.statements.keys().chain(selection.sizes.keys()).copied().collect();
     let mut sections = Vec::with_capacity(organisations.len());
     for organisation in &organisations {
-        sections.push(section(source, organisation, &selection)?);
+        sections.push(section(source, organisation, &selection, &organisations)?);
     }
     let mut misbehaviour = Vec::new();
     for organisation in &selection.forked {
@@ -113,6 +114,7 @@ fn section<S: Source>(
     source: &S,
     organisation: &OrganisationId,
     selection: &Selection,
+    organisations: &BTreeSet<OrganisationId>,
 ) -> Result<(Section, Vec<Included>), BundleError> {
     let failed = |error: S::Error| BundleError::Source(error.to_string());
     let chain = source.chain(organisation).map_err(failed)?.ok_or(BundleError::NoHead(*organisation))?;
@@ -140,11 +142,16 @@ fn section<S: Source>(
     let section = Section {
         organisation: *organisation,
         head: ByteString(chain.head.bytes().to_vec()),
-        cosignatures: chain.cosignatures,
+        cosignatures: chain.cosignatures.into_iter().filter(|line| is_of(line, organisations)).collect(),
         earlier,
         statements: included.len() as u64,
     };
     Ok((section, included))
+}
+
+/// Whether a signature line is of a witness whose chain, and so whose key, is in the bundle.
+fn is_of(line: &str, organisations: &BTreeSet<OrganisationId>) -> bool {
+    organisations.iter().any(|witness| line.split(' ').nth(1) == Some(&witness_name(witness)))
 }
 
 impl Selection {
@@ -181,8 +188,14 @@ impl Selection {
                 EdgeKind::Acknowledges | EdgeKind::DecidedBy | EdgeKind::ActuatedBy | EdgeKind::EffectOf
             )
         };
-        let downstream = source.downstream(&node).map_err(failed)?;
-        next.extend(downstream.iter().filter(|edge| follows(edge)).map(|edge| edge.asserted_by));
+        for edge in source.downstream(&node).map_err(failed)?.iter().filter(|edge| follows(edge)) {
+            let Some((organisation, position)) = source.place(&edge.asserted_by).map_err(failed)? else {
+                continue;
+            };
+            if source.statement(&organisation, position).map_err(failed)?.is_some() {
+                next.insert(edge.asserted_by);
+            }
+        }
         Ok(Some(next))
     }
 

@@ -1,0 +1,14 @@
+//! The HTTP API: one router, served on a socket for the node's owner and on TCP for everybody else.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`routes`] | addresses and what they do |
+//! | [`problem`] | errors as RFC 9457 problem details |
+//! | [`server`] | accepting connections, with limits and a token |
+
+pub mod problem;
+pub mod routes;
+pub mod server;
+
+pub use routes::router;
+pub use server::{serve_tcp, serve_unix};

@@ -1,0 +1,425 @@
+//! Addresses and what they do. Each handler reads its input, calls the service on a thread that may block, and writes
+//! what comes back.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use counterfoil_protocol::actuation::Request as ActionRequest;
+use counterfoil_protocol::admissibility::Composition;
+use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
+use counterfoil_protocol::ids::{StatementId, Timestamp};
+use counterfoil_protocol::mesh::{Answer, Ballot, Charter, Recognition, Relation};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use crate::data::DOCUMENT_BYTES_MAX;
+use crate::service::read::LogQuery;
+use crate::service::say::Say;
+use crate::service::{Node, ServiceError};
+
+/// Largest body of a request, in bytes: a document in base64, and some.
+const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + (1 << 20);
+
+type Shared = State<Arc<Node>>;
+type Answered = Result<Response, Problem>;
+
+/// A wish to append what was signed elsewhere.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signed {
+    /// The statement's bytes, in base64.
+    pub signed: String,
+}
+
+/// A document to be kept.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// Its bytes, in base64.
+    pub document: String,
+}
+
+/// A wish to decide.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideBody {
+    /// What is asked.
+    pub request: ActionRequest,
+    /// About which second; a dry run alone may ask about another time than now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Whether nothing is to be recorded.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A wish to link.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkBody {
+    /// To which statement.
+    pub target: String,
+    /// How.
+    pub relation: Relation,
+    /// On behalf of which own statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What for.
+    #[serde(default)]
+    pub purpose: String,
+}
+
+/// An effect.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EffectBody {
+    /// Under which permit.
+    pub permit: String,
+    /// What was observed.
+    pub observed: std::collections::BTreeMap<String, String>,
+}
+
+/// A recall.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecallBody {
+    /// Of which statement.
+    pub statement: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A vote.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoteBody {
+    /// About whom: id, prefix or name.
+    pub organisation: String,
+    /// The vote.
+    pub ballot: Ballot,
+}
+
+/// A recognition.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecogniseBody {
+    /// Of whom: id, prefix or name.
+    pub organisation: String,
+    /// For which claims, as patterns.
+    pub claims: Vec<String>,
+    /// Of which roles, as patterns; of any where none is named.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+/// An activation.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateBody {
+    /// Which declared profiles.
+    pub profiles: Vec<String>,
+    /// How they compose.
+    pub composition: Composition,
+}
+
+/// Texts that are declared, joined or the like.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextBody {
+    /// The text.
+    pub text: String,
+}
+
+/// Statements that a bundle is to be about.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleBody {
+    /// Their ids.
+    pub about: Vec<String>,
+}
+
+/// The API of a node.
+pub fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/.well-known/counterfoil.json", get(well_known))
+        .route("/log/checkpoint", get(checkpoint))
+        .route("/log/tile/{*path}", get(tile))
+        .route("/v1/status", get(async |State(n): Shared| run(n, |n| n.status()).await))
+        .route("/v1/peers", get(async |State(n): Shared| run(n, |n| n.peers()).await))
+        .route("/v1/authorities", get(async |State(n): Shared| run(n, |n| n.authorities()).await))
+        .route("/v1/authorities/{text}", get(authority))
+        .route("/v1/keys/{role}", post(new_key))
+        .route("/v1/mesh", post(found_mesh))
+        .route("/v1/mesh/invitation", get(async |State(n): Shared| run(n, |n| n.invite()).await))
+        .route("/v1/mesh/join", post(join))
+        .route("/v1/mesh/members", get(async |State(n): Shared| run(n, |n| n.members()).await))
+        .route("/v1/mesh/votes", post(vote))
+        .route("/v1/recognitions", post(recognise))
+        .route("/v1/statements", get(log).post(say))
+        .route("/v1/statements/signed", post(append))
+        .route("/v1/statements/{id}", get(show))
+        .route("/v1/statements/{id}/raw", get(raw))
+        .route("/v1/statements/{id}/receipt", get(receipt))
+        .route("/v1/documents", post(document))
+        .route("/v1/links", get(links).post(link))
+        .route("/v1/links/{id}/answer", post(answer))
+        .route("/v1/profiles", post(declare))
+        .route("/v1/activations", post(activate))
+        .route("/v1/decisions", post(decide))
+        .route("/v1/decisions/{id}", get(why))
+        .route("/v1/effects", post(effect))
+        .route("/v1/recalls", post(recall))
+        .route("/v1/recalls/{id}/acknowledgements", get(acknowledgements))
+        .route(
+            "/v1/trace/{text}",
+            get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.trace(&t)).await),
+        )
+        .route(
+            "/v1/impact/{text}",
+            get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.impact(&t)).await),
+        )
+        .route("/v1/bundles", post(bundle))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "address", "there is nothing at this address"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn(harden))
+        .with_state(node)
+}
+
+/// Headers that keep browsers from making anything else of an answer.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(header::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Calls the service where it may block.
+async fn call<T: Send + 'static>(
+    node: Arc<Node>,
+    work: impl FnOnce(&Node) -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(move || work(&node)).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(error) => {
+            tracing::error!(%error, "a request ended by a panic");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "panic", "the node failed; see its log"))
+        }
+    }
+}
+
+async fn run<T: Serialize + Send + 'static>(
+    node: Arc<Node>,
+    work: impl FnOnce(&Node) -> Result<T, ServiceError> + Send + 'static,
+) -> Answered {
+    Ok(Json(call(node, work).await?).into_response())
+}
+
+/// Reads a JSON body; the error says where it is wrong.
+fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "json", format!("the body: {error}")))
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, Problem> {
+    STANDARD
+        .decode(text)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "base64", format!("the body: {error}")))
+}
+
+async fn ready(State(node): Shared) -> Answered {
+    let status = call(node, Node::status).await?;
+    match status.frozen {
+        None => Ok("ready\n".into_response()),
+        Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "head-lock", why)),
+    }
+}
+
+async fn well_known(State(node): Shared) -> Answered {
+    let status = call(node, Node::status).await?;
+    let json = serde_json::json!({
+        "organisation": status.organisation,
+        "name": status.name,
+        "vkey": status.vkey,
+        "peer_id": status.peer_id,
+        "addresses": status.addresses,
+        "mesh": status.mesh,
+    });
+    Ok(Json(json).into_response())
+}
+
+async fn checkpoint(State(node): Shared) -> Answered {
+    let text = call(node, |node| {
+        let view = node.view()?;
+        let own = view.chains.get(&node.organisation());
+        let head = own.and_then(|own| own.head());
+        let head = head.ok_or_else(|| ServiceError::absent("there is no checkpoint yet"))?;
+        let mut text = head.note().to_string();
+        own.into_iter().flat_map(|own| own.cosignatures().values()).for_each(|line| text.push_str(line));
+        Ok(text)
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// C2SP tiles of the own chain: hashes by level, or the entries, which are digests here.
+async fn tile(State(node): Shared, Path(path): Path<String>) -> Answered {
+    let bytes = call(node, move |node| {
+        let view = node.view()?;
+        let size = crate::service::covered(&view, &node.organisation());
+        let path: TilePath = format!("tile/{path}")
+            .parse()
+            .map_err(|error: TilePathError| ServiceError::caller("tile", error.to_string()))?;
+        let tile = TileId { level: path.level.unwrap_or(0), index: path.index };
+        if u64::from(path.width) > width_in(tile, size) {
+            return Err(ServiceError::absent(format!("a chain of {size} statements has no such tile")));
+        }
+        node.tile(&path)
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+}
+
+async fn authority(State(node): Shared, Path(text): Path<String>) -> Answered {
+    run(node, move |node| node.find_authority(&text)).await
+}
+
+async fn new_key(State(node): Shared, Path(role): Path<String>) -> Answered {
+    run(node, move |node| node.new_authority_key(&role)).await
+}
+
+async fn found_mesh(State(node): Shared, bytes: Bytes) -> Answered {
+    let charter: Charter = body(&bytes)?;
+    run(node, move |node| node.found_mesh(charter)).await
+}
+
+async fn join(State(node): Shared, bytes: Bytes) -> Answered {
+    let text: TextBody = body(&bytes)?;
+    run(node, move |node| node.join(&text.text)).await
+}
+
+async fn vote(State(node): Shared, bytes: Bytes) -> Answered {
+    let vote: VoteBody = body(&bytes)?;
+    run(node, move |node| node.vote(node.find_organisation(&vote.organisation)?, vote.ballot)).await
+}
+
+async fn recognise(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: RecogniseBody = body(&bytes)?;
+    run(node, move |node| {
+        let organisation = node.find_organisation(&wish.organisation)?;
+        node.recognise(&Recognition { organisation, claims: wish.claims, roles: wish.roles })
+    })
+    .await
+}
+
+async fn say(State(node): Shared, bytes: Bytes) -> Answered {
+    let say: Say = body(&bytes)?;
+    run(node, move |node| node.say(say)).await
+}
+
+async fn append(State(node): Shared, bytes: Bytes) -> Answered {
+    let signed: Signed = body(&bytes)?;
+    let statement = decoded(&signed.signed)?;
+    run(node, move |node| node.append(&statement)).await
+}
+
+async fn log(State(node): Shared, Query(query): Query<LogQuery>) -> Answered {
+    run(node, move |node| node.log(&query)).await
+}
+
+async fn show(State(node): Shared, Path(id): Path<String>) -> Answered {
+    run(node, move |node| node.show(&node.resolve(&id)?)).await
+}
+
+async fn raw(State(node): Shared, Path(id): Path<String>) -> Answered {
+    let bytes = call(node, move |node| node.raw(&node.resolve(&id)?)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/cose")], bytes).into_response())
+}
+
+async fn receipt(State(node): Shared, Path(id): Path<String>) -> Answered {
+    run(node, move |node| node.receipt(&node.resolve(&id)?)).await
+}
+
+async fn document(State(node): Shared, bytes: Bytes) -> Answered {
+    let document: Document = body(&bytes)?;
+    let document = decoded(&document.document)?;
+    run(node, move |node| node.keep_document(&document)).await
+}
+
+#[derive(Deserialize)]
+struct Open {
+    #[serde(default)]
+    open: bool,
+}
+
+async fn links(State(node): Shared, Query(query): Query<Open>) -> Answered {
+    run(node, move |node| node.links(query.open)).await
+}
+
+async fn link(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: LinkBody = body(&bytes)?;
+    run(node, move |node| {
+        let from = wish.from.as_deref().map(|from| node.resolve(from)).transpose()?;
+        node.link(node.resolve(&wish.target)?, wish.relation, from, &wish.purpose)
+    })
+    .await
+}
+
+async fn answer(State(node): Shared, Path(id): Path<String>, bytes: Bytes) -> Answered {
+    let answer: Answer = body(&bytes)?;
+    run(node, move |node| node.answer(&node.resolve(&id)?, answer)).await
+}
+
+async fn declare(State(node): Shared, bytes: Bytes) -> Answered {
+    let text: TextBody = body(&bytes)?;
+    run(node, move |node| node.declare(&text.text)).await
+}
+
+async fn activate(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: ActivateBody = body(&bytes)?;
+    run(node, move |node| node.activate(resolved(node, &wish.profiles)?, wish.composition)).await
+}
+
+async fn decide(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: DecideBody = body(&bytes)?;
+    run(node, move |node| node.decide(wish.request, wish.at, wish.dry_run)).await
+}
+
+async fn why(State(node): Shared, Path(id): Path<String>) -> Answered {
+    run(node, move |node| node.why(&node.resolve(&id)?)).await
+}
+
+async fn effect(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: EffectBody = body(&bytes)?;
+    run(node, move |node| node.report_effect(&node.resolve(&wish.permit)?, wish.observed)).await
+}
+
+async fn recall(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: RecallBody = body(&bytes)?;
+    run(node, move |node| node.recall(&node.resolve(&wish.statement)?, &wish.reason)).await
+}
+
+async fn acknowledgements(State(node): Shared, Path(id): Path<String>) -> Answered {
+    run(node, move |node| node.acknowledgements(&node.resolve(&id)?)).await
+}
+
+async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: BundleBody = body(&bytes)?;
+    let bytes = call(node, move |node| node.bundle(&resolved(node, &wish.about)?)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/vnd.counterfoil.bundle")], bytes).into_response())
+}
+
+fn resolved(node: &Node, texts: &[String]) -> Result<Vec<StatementId>, ServiceError> {
+    texts.iter().map(|text| node.resolve(text)).collect()
+}

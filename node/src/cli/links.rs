@@ -1,0 +1,110 @@
+//! `link`, `links`, `accept`, `refuse`.
+
+use clap::Args;
+use counterfoil_protocol::mesh::{Answer, Relation};
+
+use super::Context;
+use super::client::segment;
+use super::print::short;
+use crate::api::routes::LinkBody;
+use crate::service::links::LinkView;
+use crate::service::say::Said;
+
+/// Link to a statement of another organisation
+#[derive(Debug, Args)]
+pub(super) struct Link {
+    /// The statement
+    id: String,
+    /// uses, derived-from, supplies, approves, assesses, supersedes, disputes or responds-to
+    #[arg(long, value_parser = relation)]
+    relation: Relation,
+    /// The own statement on whose behalf
+    #[arg(long)]
+    from: Option<String>,
+    /// What for
+    #[arg(long, default_value = "")]
+    purpose: String,
+}
+
+/// Cross-references and their other halves
+#[derive(Debug, Args)]
+pub(super) struct Links {
+    /// Only those without an answer
+    #[arg(long)]
+    open: bool,
+}
+
+/// Accept a link to an own statement
+#[derive(Debug, Args)]
+pub(super) struct Accept {
+    /// The link
+    link: String,
+}
+
+/// Refuse a link to an own statement
+#[derive(Debug, Args)]
+pub(super) struct Refuse {
+    /// The link
+    link: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+}
+
+fn relation(text: &str) -> Result<Relation, String> {
+    let names: Vec<&str> = Relation::ALL.iter().map(|relation| relation.name()).collect();
+    let found = Relation::ALL.into_iter().find(|relation| relation.name() == text);
+    found.ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
+impl Link {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let body =
+            LinkBody { target: self.id, relation: self.relation, from: self.from, purpose: self.purpose };
+        let said: Said = context.client.post("/v1/links", &body)?;
+        context.out.done(format!("linked by {}", said.statement));
+        context.out.detail("it is matched when the other side has recorded its counterfoil");
+        context.out.next("counterfoil links");
+        context.out.value(&said)
+    }
+}
+
+impl Links {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let all: Vec<LinkView> = context.client.get(&format!("/v1/links?open={}", self.open))?;
+        for one in &all {
+            context.out.line(format!(
+                "{:<8} {:<14} {} -> {}",
+                one.state,
+                one.relation.name(),
+                short(&one.link),
+                short(&one.target)
+            ));
+            if one.to_answer {
+                context.out.next(format!("counterfoil accept {}", short(&one.link)));
+            }
+        }
+        if all.is_empty() {
+            context.out.line("no links");
+        }
+        context.out.value(&all)
+    }
+}
+
+fn answer(context: &Context, link: &str, answer: &Answer) -> anyhow::Result<()> {
+    let said: Said = context.client.post(&format!("/v1/links/{}/answer", segment(link)), answer)?;
+    context.out.done(format!("answered by {}", said.statement));
+    context.out.value(&said)
+}
+
+impl Accept {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        answer(context, &self.link, &Answer::Accepted)
+    }
+}
+
+impl Refuse {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        answer(context, &self.link, &Answer::Refused(self.reason))
+    }
+}

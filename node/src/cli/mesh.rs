@@ -1,0 +1,171 @@
+//! `mesh`: found, invite, join, admit, recognise.
+
+use clap::{Args, Subcommand};
+use counterfoil_protocol::ids::OrganisationId;
+use counterfoil_protocol::mesh::{Ballot, Charter};
+
+use super::Context;
+use super::print::short;
+use crate::api::routes::{RecogniseBody, TextBody, VoteBody};
+use crate::service::mesh::{MemberView, MeshEntered};
+use crate::service::say::Said;
+
+/// The mesh: found, invite, join, admit
+#[derive(Debug, Subcommand)]
+pub(super) enum Mesh {
+    /// Found a mesh by a charter in the own chain
+    Create(Create),
+    /// Print an invitation; it is no secret and admits nobody
+    Invite,
+    /// Enter the mesh of an invitation
+    Join {
+        /// The invitation
+        invitation: String,
+    },
+    /// Vote to let an organisation in
+    Admit {
+        /// Its id, an unambiguous prefix, or its name
+        organisation: String,
+    },
+    /// Vote to put an organisation out
+    Expel {
+        /// Its id, an unambiguous prefix, or its name
+        organisation: String,
+    },
+    /// List members, and those that ask to be
+    Members,
+    /// Accept another organisation's authorities for some claims
+    Recognise(Recognise),
+}
+
+/// Found a mesh by a charter in the own chain
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Its name
+    #[arg(long)]
+    name: String,
+    /// Id of another founding member; may be repeated
+    #[arg(long = "member", value_name = "ORGANISATION")]
+    members: Vec<OrganisationId>,
+    /// Votes that an admission needs
+    #[arg(long, default_value_t = 1)]
+    threshold: u16,
+    /// Cosignatures that make a checkpoint witnessed
+    #[arg(long, default_value_t = 1)]
+    quorum: u16,
+    /// Seconds beyond which a head says nothing about the present
+    #[arg(long, default_value_t = 3600)]
+    freshness: u64,
+    /// Seconds within which a link is to be answered
+    #[arg(long, default_value_t = 86_400)]
+    link_answer: u64,
+}
+
+/// Accept another organisation's authorities for some claims
+#[derive(Debug, Args)]
+pub(super) struct Recognise {
+    /// Its id, an unambiguous prefix, or its name
+    organisation: String,
+    /// Claim, as a pattern; may be repeated
+    #[arg(long = "claim", required = true)]
+    claims: Vec<String>,
+    /// Role, as a pattern; may be repeated; any where none is named
+    #[arg(long = "role")]
+    roles: Vec<String>,
+}
+
+impl Mesh {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let (client, out) = (&context.client, context.out);
+        match self {
+            Self::Create(create) => create.run(context),
+            Self::Invite => {
+                let invitation: String = client.get("/v1/mesh/invitation")?;
+                out.line(&invitation);
+                out.value(&invitation)
+            }
+            Self::Join { invitation } => {
+                let entered: MeshEntered = client.post("/v1/mesh/join", &TextBody { text: invitation })?;
+                out.done(format!("entered {:?}, {}", entered.name, entered.mesh));
+                if !entered.member {
+                    let data = context.data.inception()?.id();
+                    out.detail("members vote now; each runs:");
+                    out.next(format!("counterfoil mesh admit {}", short(&OrganisationId::from(data))));
+                }
+                out.value(&entered)
+            }
+            Self::Admit { organisation } => vote(context, organisation, Ballot::Admit),
+            Self::Expel { organisation } => vote(context, organisation, Ballot::Expel),
+            Self::Members => members(context),
+            Self::Recognise(recognise) => {
+                let body = RecogniseBody {
+                    organisation: recognise.organisation.clone(),
+                    claims: recognise.claims,
+                    roles: recognise.roles,
+                };
+                let said: Said = client.post("/v1/recognitions", &body)?;
+                out.done(format!("{} is recognised for {}", recognise.organisation, body.claims.join(", ")));
+                out.value(&said)
+            }
+        }
+    }
+}
+
+fn vote(context: &Context, organisation: String, ballot: Ballot) -> anyhow::Result<()> {
+    let said: Said =
+        context.client.post("/v1/mesh/votes", &VoteBody { organisation: organisation.clone(), ballot })?;
+    let all: Vec<MemberView> = context.client.get("/v1/mesh/members")?;
+    context.out.done(format!("voted on {organisation}"));
+    let about = all.iter().find(|one| {
+        one.organisation.to_string() == organisation || one.name.as_deref() == Some(organisation.as_str())
+    });
+    if let (Some(about), Ballot::Admit) = (about, ballot) {
+        if about.member {
+            context.out.detail("it is a member");
+        } else {
+            let missing: Vec<String> = all
+                .iter()
+                .filter(|one| one.member && !about.votes.contains(&one.organisation))
+                .map(|one| one.name.clone().unwrap_or_else(|| one.organisation.short()))
+                .collect();
+            let (have, need) = (about.votes.len(), about.needed);
+            context.out.detail(format!("{have} of {need} votes; not voted yet: {}", missing.join(", ")));
+        }
+    }
+    context.out.value(&said)
+}
+
+fn members(context: &Context) -> anyhow::Result<()> {
+    let all: Vec<MemberView> = context.client.get("/v1/mesh/members")?;
+    for one in &all {
+        let name = one.name.clone().unwrap_or_else(|| "(not introduced)".into());
+        let standing = match (one.misbehaved, one.member) {
+            (true, _) => "forked".to_owned(),
+            (_, true) => "member".to_owned(),
+            _ => format!("asks, {} of {} votes", one.votes.len(), one.needed),
+        };
+        let connected = if one.connected { "connected" } else { "" };
+        context.out.line(format!("{name:<28} {standing:<22} {connected:<10} {}", one.organisation));
+    }
+    if all.is_empty() {
+        context.out.line("no mesh yet; `mesh create` founds one, `mesh join` enters one");
+    }
+    context.out.value(&all)
+}
+
+impl Create {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let charter = Charter {
+            name: self.name,
+            members: self.members,
+            admission_threshold: self.threshold,
+            witness_quorum: self.quorum,
+            freshness_s: self.freshness,
+            link_answer_s: self.link_answer,
+        };
+        let entered: MeshEntered = context.client.post("/v1/mesh", &charter)?;
+        context.out.done(format!("founded {:?}, {}", entered.name, entered.mesh));
+        context.out.next("counterfoil mesh invite");
+        context.out.value(&entered)
+    }
+}

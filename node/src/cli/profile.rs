@@ -1,0 +1,131 @@
+//! `profile`: check, declare, activate.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use counterfoil_protocol::admissibility::{Composition, Profile};
+
+use super::Context;
+use crate::api::routes::{ActivateBody, TextBody};
+use crate::service::say::Said;
+
+/// Admissibility profiles
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// Check profiles without a node
+    Check {
+        /// TOML files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Declare profiles; they are not in force yet
+    Declare {
+        /// TOML files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Put declared profiles into force, in place of those before
+    Activate(Activate),
+}
+
+/// Put declared profiles into force, in place of those before
+#[derive(Debug, Args)]
+pub(super) struct Activate {
+    /// Statements that declared them
+    #[arg(required = true)]
+    profiles: Vec<String>,
+    /// How they compose: intersection, hierarchical:ID,ID or weighted:THRESHOLD:ID=WEIGHT,ID=WEIGHT
+    #[arg(long, default_value = "intersection", value_parser = composition)]
+    compose: Composition,
+}
+
+fn composition(text: &str) -> Result<Composition, String> {
+    if text == "intersection" {
+        return Ok(Composition::Intersection);
+    }
+    if let Some(order) = text.strip_prefix("hierarchical:") {
+        return Ok(Composition::Hierarchical { order: order.split(',').map(str::to_owned).collect() });
+    }
+    let weighted = text.strip_prefix("weighted:").and_then(|rest| rest.split_once(':'));
+    let Some((threshold, weights)) = weighted else {
+        return Err("intersection, hierarchical:ID,ID or weighted:THRESHOLD:ID=WEIGHT,ID=WEIGHT".into());
+    };
+    let threshold = threshold.parse().map_err(|_| format!("{threshold:?} is no threshold"))?;
+    let weights = weights
+        .split(',')
+        .map(|pair| {
+            let (id, weight) = pair.split_once('=').ok_or_else(|| format!("{pair:?} is not ID=WEIGHT"))?;
+            Ok((id.to_owned(), weight.parse().map_err(|_| format!("{weight:?} is no weight"))?))
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(Composition::Weighted { weights, threshold })
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<(String, Profile)> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let profile = Profile::from_toml(&text).with_context(|| file.display().to_string())?;
+    Ok((text, profile))
+}
+
+impl ProfileCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Check { files } => check(context, &files),
+            Self::Declare { files } => declare(context, &files),
+            Self::Activate(activate) => activate.run(context),
+        }
+    }
+}
+
+fn check(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
+    let (mut found, mut broken) = (Vec::new(), 0);
+    for file in files {
+        match read(file) {
+            Ok((_, profile)) => {
+                let count = profile.requirements.len();
+                context.out.done(format!(
+                    "{}: {} version {}, {count} requirements",
+                    file.display(),
+                    profile.id,
+                    profile.version
+                ));
+                found.push(serde_json::json!({ "file": file, "profile": profile.id, "valid": true }));
+            }
+            Err(error) => {
+                broken += 1;
+                context.out.bad(format!("{error:#}"));
+                found
+                    .push(serde_json::json!({ "file": file, "valid": false, "error": format!("{error:#}") }));
+            }
+        }
+    }
+    context.out.value(&found)?;
+    if broken > 0 {
+        bail!("{broken} of {} profiles are not valid", files.len());
+    }
+    Ok(())
+}
+
+fn declare(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
+    // All are checked before the first is declared.
+    let texts = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut declared = Vec::new();
+    for (text, profile) in texts {
+        let (said, _): (Said, serde_json::Value) = context.client.post("/v1/profiles", &TextBody { text })?;
+        context.out.done(format!("{} is declared by {}", profile.id, said.statement));
+        declared.push(serde_json::json!({ "profile": profile.id, "statement": said.statement }));
+    }
+    context.out.next("counterfoil profile activate STATEMENT...");
+    context.out.value(&declared)
+}
+
+impl Activate {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let body = ActivateBody { profiles: self.profiles, composition: self.compose };
+        let said: Said = context.client.post("/v1/activations", &body)?;
+        context.out.done(format!("{} profiles are in force", body.profiles.len()));
+        context.out.next("counterfoil decide REQUEST.toml");
+        context.out.value(&said)
+    }
+}

@@ -1,0 +1,148 @@
+//! `receipt`, `bundle`, `verify`, `fsck`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use counterfoil_protocol::bundle::{self, Outcome, Report};
+
+use super::client::segment;
+use super::print::{short, time};
+use super::{Context, VERIFICATION_FAILED};
+use crate::api::routes::BundleBody;
+use crate::service::proof::Proof;
+use crate::store::{HeadLock, Store};
+
+/// The proof that a statement stands in its chain
+#[derive(Debug, Args)]
+pub(super) struct ReceiptCommand {
+    /// The statement
+    id: String,
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// COSE receipt (RFC 9942), or C2SP tlog-proof, which binds the size too
+    #[arg(long, value_enum, default_value_t = ReceiptFormat::Cose)]
+    format: ReceiptFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReceiptFormat {
+    Cose,
+    TlogProof,
+}
+
+/// Write the lineage of statements into one file that proves it offline
+#[derive(Debug, Args)]
+pub(super) struct BundleCommand {
+    /// Statements that it is to be about
+    #[arg(required = true)]
+    ids: Vec<String>,
+    /// Where to write it
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Verify bundles and permits offline
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Bundles
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl ReceiptCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let proof: Proof = context.client.get(&format!("/v1/statements/{}/receipt", segment(&self.id)))?;
+        let bytes = match self.format {
+            ReceiptFormat::Cose => proof.receipt.0.clone(),
+            ReceiptFormat::TlogProof => proof.tlog_proof.clone().into_bytes(),
+        };
+        std::fs::write(&self.output, bytes).with_context(|| self.output.display().to_string())?;
+        context.out.done(format!(
+            "position {} of {} statements, in {}",
+            proof.position,
+            proof.size,
+            self.output.display()
+        ));
+        context.out.value(&proof)
+    }
+}
+
+impl BundleCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let bytes = context.client.post_for_bytes("/v1/bundles", &BundleBody { about: self.ids })?;
+        std::fs::write(&self.output, &bytes).with_context(|| self.output.display().to_string())?;
+        context.out.done(format!("{} bytes in {}", bytes.len(), self.output.display()));
+        context.out.next(format!("counterfoil verify {}", self.output.display()));
+        context.out.value(&serde_json::json!({ "bundle": self.output, "bytes": bytes.len() }))
+    }
+}
+
+impl Verify {
+    /// Ends with 3 when any file does not verify.
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
+        let (mut all, mut failed) = (Vec::new(), false);
+        for file in &self.files {
+            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            let report = bundle::verify(&bytes);
+            failed |= !report.is_verified();
+            print(context, file, &report);
+            all.push(serde_json::json!({ "file": file, "verified": report.is_verified(), "report": report }));
+        }
+        context.out.value(&all)?;
+        Ok(if failed { VERIFICATION_FAILED } else { 0 })
+    }
+}
+
+fn print(context: &Context, file: &std::path::Path, report: &Report) {
+    let out = context.out;
+    for check in &report.checks {
+        let line = format!("{:<14} {}: {}", check.check, short(&check.input), check.detail);
+        match check.outcome {
+            Outcome::Passed => out.done(line),
+            Outcome::NotProven => out.unknown(line),
+            Outcome::Failed => out.bad(line),
+        }
+    }
+    for organisation in &report.organisations {
+        let witnessed = organisation.witnessed.map(|at| format!(", witnessed by {}", time(at)));
+        out.detail(format!(
+            "{} ({}): {} of {} statements here{}",
+            organisation.name,
+            organisation.organisation,
+            organisation.included,
+            organisation.size,
+            witnessed.unwrap_or_default()
+        ));
+    }
+    for decision in &report.decisions {
+        out.detail(format!("decision {}: {}", short(&decision.decision), decision.mode));
+    }
+    if report.is_verified() {
+        out.done(format!("{} is verified", file.display()));
+        report.does_not_prove.iter().for_each(|text| out.detail(format!("it does not prove {text}")));
+    } else {
+        let first = report.failures().next().map_or("nothing", |check| check.check);
+        out.bad(format!("{} is NOT verified: {first}", file.display()));
+    }
+}
+
+/// Checks every entry, tree and index on disk.
+pub(super) fn fsck(context: &Context) -> anyhow::Result<u8> {
+    context.data.inception()?;
+    // While the lock is open no node can start here.
+    let _lock = HeadLock::open(&context.data.path().join("head.lock"))?;
+    let store = Store::open(&context.data.path().join("db"))?;
+    let report = store.fsck()?;
+    for damage in &report.damage {
+        context.out.bad(damage);
+    }
+    if report.damage.is_empty() {
+        context.out.done(format!("{} entries in {} chains are whole", report.entries, report.chains));
+    }
+    context.out.value(&serde_json::json!({
+        "chains": report.chains, "entries": report.entries, "damage": report.damage,
+    }))?;
+    Ok(if report.damage.is_empty() { 0 } else { VERIFICATION_FAILED })
+}

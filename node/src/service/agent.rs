@@ -1,0 +1,192 @@
+//! What a node does by itself: answers links by its policy, acknowledges recalls, anchors others' heads, keeps its
+//! binding and its addresses current. Each act is an ordinary statement, and each can be found undone and is done then,
+//! so a crash in between loses nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use counterfoil_federation::Event;
+use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::mesh::Answer;
+use counterfoil_protocol::statement::{Kind, Payload};
+use libp2p::Multiaddr;
+
+use super::say::Say;
+use super::{Node, ServiceError};
+use crate::data::{BINDING_S, LinkPolicy, binding};
+use crate::runtime::View;
+
+/// How often the agent looks after what has no event.
+const TICK: Duration = Duration::from_millis(200);
+/// How often it looks through everything for what was left undone.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Starts the agent's thread.
+///
+/// # Errors
+/// [`ServiceError`].
+pub(super) fn start(node: Arc<Node>) -> Result<JoinHandle<()>, ServiceError> {
+    let events = node.runtime.events()?;
+    let agent = Agent { node, anchored: BTreeMap::new(), swept: None, anchor_at: Instant::now() };
+    std::thread::Builder::new()
+        .name("agent".into())
+        .spawn(move || agent.run(&events))
+        .map_err(|error| ServiceError::new(super::Blame::Node, "thread", error.to_string()))
+}
+
+struct Agent {
+    node: Arc<Node>,
+    /// Sizes of others' chains, as anchored last.
+    anchored: BTreeMap<OrganisationId, TreeSize>,
+    swept: Option<Instant>,
+    anchor_at: Instant,
+}
+
+impl Agent {
+    fn run(mut self, events: &Receiver<Event>) {
+        while !self.node.is_stopping() {
+            let event = match events.recv_timeout(TICK) {
+                Ok(event) => Some(event),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if let Err(error) = self.act(event) {
+                tracing::warn!(check = error.check, "{error}");
+            }
+        }
+    }
+
+    fn act(&mut self, event: Option<Event>) -> Result<(), ServiceError> {
+        if let Some(Event::Accepted(verified)) = event {
+            match verified.payload() {
+                Payload::Link(_) if self.node.is_for_me(&verified) => self.answer_links()?,
+                Payload::Recall(_) => self.node.acknowledge(&self.node.view()?, &verified)?,
+                Payload::Node(binding) => self.node.know(addresses(&binding.addresses)),
+                _ => {}
+            }
+            return Ok(());
+        }
+        if self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
+            self.swept = Some(Instant::now());
+            self.sweep()?;
+        }
+        self.renew_binding()?;
+        let period = Duration::from_secs(self.node.config().anchor_s);
+        if !period.is_zero() && self.anchor_at.elapsed() >= period {
+            self.anchor_at = Instant::now();
+            self.anchor()?;
+        }
+        Ok(())
+    }
+
+    /// Finds what was left undone, by a crash or because a peer was away.
+    fn sweep(&self) -> Result<(), ServiceError> {
+        let view = self.node.view()?;
+        for replica in view.chains.values() {
+            for verified in replica.standing() {
+                match verified.payload() {
+                    Payload::Recall(_) => self.node.acknowledge(&view, verified)?,
+                    Payload::Node(binding) => self.node.know(addresses(&binding.addresses)),
+                    _ => {}
+                }
+            }
+        }
+        self.answer_links()
+    }
+
+    fn answer_links(&self) -> Result<(), ServiceError> {
+        if self.node.config().links == LinkPolicy::Ask {
+            return Ok(());
+        }
+        for link in self.node.links(false)?.iter().filter(|link| link.to_answer) {
+            match self.node.answer(&link.link, Answer::Accepted) {
+                Ok(_) => tracing::info!(link = %link.link, "answered"),
+                // Left open for people to look at.
+                Err(error) => tracing::warn!(link = %link.link, check = error.check, "not answered: {error}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Binds the peer's key anew when its addresses have changed or half of its time is over.
+    fn renew_binding(&self) -> Result<(), ServiceError> {
+        let listening: Vec<String> = self.node.addresses().iter().map(ToString::to_string).collect();
+        if listening.is_empty() {
+            return Ok(());
+        }
+        let keys = self.node.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let peer = self.node.data.key(&keys, "peer")?;
+        drop(keys);
+        let (state, now) = (self.node.runtime.state(), self.node.now());
+        let current = state.nodes().find(|binding| binding.peer_key == peer.public_key());
+        let is_current = current.is_some_and(|binding| {
+            listening.iter().all(|address| binding.addresses.contains(address))
+                && binding.expires.since(now) > BINDING_S / 2
+        });
+        if is_current {
+            return Ok(());
+        }
+        let counter = current.map_or(0, |binding| binding.counter).saturating_add(1);
+        let binding = binding(&self.node.organisation(), &peer, counter, now, listening);
+        self.node.say(Say::new(Kind::Node, &binding)?)?;
+        Ok(())
+    }
+
+    /// Embeds others' latest heads, if they say anything new. Heads that cover nothing but anchors do not: two quiet
+    /// chains would anchor each other's anchors for ever.
+    fn anchor(&mut self) -> Result<(), ServiceError> {
+        let view = self.node.view()?;
+        let mut heads = Vec::new();
+        for (organisation, replica) in view.chains.iter().filter(|(id, _)| **id != self.node.organisation()) {
+            let Some(head) = replica.head() else { continue };
+            let from = self.anchored.get(organisation).copied().unwrap_or_default();
+            if !self.says_something(&view, organisation, from, head.size())? {
+                continue;
+            }
+            let mut checkpoint = head.note().to_string();
+            replica.cosignatures().values().for_each(|line| checkpoint.push_str(line));
+            heads.push(AnchoredHead {
+                organisation: *organisation,
+                head: head.hash(),
+                size: head.size(),
+                checkpoint: ByteString(checkpoint.into_bytes()),
+            });
+        }
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let sizes: Vec<_> = heads.iter().map(|head| (head.organisation, head.size)).collect();
+        self.node.say(Say::new(Kind::Anchor, &Anchor { heads })?)?;
+        self.anchored.extend(sizes);
+        Ok(())
+    }
+
+    fn says_something(
+        &self,
+        view: &View,
+        organisation: &OrganisationId,
+        from: TreeSize,
+        to: TreeSize,
+    ) -> Result<bool, ServiceError> {
+        if !view.membership.as_ref().is_some_and(|membership| membership.contains(organisation)) {
+            return Ok(false);
+        }
+        for position in from.0..to.0 {
+            let kind = self.node.kind_at(organisation, Position(position))?;
+            if kind != Some(Kind::Anchor) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Those texts that are addresses; others' chains may hold anything.
+fn addresses(texts: &[String]) -> Vec<Multiaddr> {
+    texts.iter().take(16).filter_map(|text| text.parse().ok()).collect()
+}

@@ -1,0 +1,371 @@
+//! Decisions and what follows from them: permits and effects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_protocol::actuation::{Effect, Mode, Nonconformity, Permit, Request};
+use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide, relevant};
+use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Decision, Profile, Verdict};
+use counterfoil_protocol::codec;
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
+use counterfoil_protocol::limits::{EVIDENCE_MAX, PAYLOAD_BYTES_MAX};
+use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::statement::{Kind, Payload, Verified};
+use serde::{Deserialize, Serialize};
+
+use super::say::{Said, Say};
+use super::{Blame, Node, ServiceError, is_covered};
+use crate::runtime::View;
+use crate::store::Placed;
+
+/// Seconds for which a permit may be used.
+const PERMIT_S: u64 = 3_600;
+/// Seconds within which its effect is to be reported.
+const EFFECT_S: u64 = 86_400;
+
+/// A decision with its verdict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Decided {
+    /// The decision's statement; none of a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<StatementId>,
+    /// The permit's statement, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permit: Option<StatementId>,
+    /// Until when the permit may be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permit_expires: Option<Timestamp>,
+    /// What was asked.
+    pub request: Request,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// Who decided.
+    pub organisation: OrganisationId,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Pieces of evidence that were weighed.
+    pub weighed: usize,
+    /// Names of the authorities in the verdict: `role of organisation`.
+    pub authorities: BTreeMap<String, String>,
+}
+
+/// An effect that was reported.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reported {
+    /// The effect's statement.
+    pub effect: StatementId,
+    /// What came out otherwise than predicted.
+    pub mismatches: Vec<counterfoil_protocol::actuation::effect::Mismatch>,
+    /// The nonconformity that was raised, if something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonconformity: Option<StatementId>,
+}
+
+/// The parts of a case that have to outlive it.
+struct Gathered {
+    chains: BTreeMap<OrganisationId, (OrganisationState, Vec<Verified>, Basis)>,
+    evidence: Vec<Verified>,
+    mesh: Option<MeshId>,
+    forked: BTreeSet<OrganisationId>,
+}
+
+impl Node {
+    /// Decides about a request from everything that this node knows now, and records it with a permit where it admits.
+    /// A dry run records nothing, and may ask about another time.
+    ///
+    /// # Errors
+    /// [`ServiceError`]; a verdict that does not admit is no error.
+    pub fn decide(
+        &self,
+        request: Request,
+        at: Option<Timestamp>,
+        dry_run: bool,
+    ) -> Result<Decided, ServiceError> {
+        request.check().map_err(|error| ServiceError::caller("request", error.to_string()))?;
+        if at.is_some() && !dry_run {
+            let text = "a decision is recorded as of now; use --dry-run to ask about another time";
+            return Err(ServiceError::caller("time", text));
+        }
+        let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let view = self.view()?;
+        let gathered = self.gather(&view, &request)?;
+        let time = at.unwrap_or_else(|| view.now.timestamp());
+        let inputs = Inputs {
+            decider: self.organisation(),
+            request,
+            time,
+            mesh: gathered.mesh,
+            chains: gathered
+                .chains
+                .iter()
+                .map(|(id, (state, standing, basis))| {
+                    let standing = standing.iter().collect();
+                    (*id, ChainView { state, standing, basis: basis.clone() })
+                })
+                .collect(),
+            evidence: gathered.evidence.iter().collect(),
+            forked: gathered.forked.clone(),
+        };
+        let (decision, verdict) = decide(&inputs)?;
+        let (mut recorded, mut permit) = (None, None);
+        if !dry_run {
+            let said = self.say(Say::new(Kind::Decision, &decision)?)?;
+            recorded = Some(said.statement);
+            permit = self.permit(&said, &decision, &verdict)?;
+        }
+        Ok(Decided {
+            decision: recorded,
+            permit: permit.as_ref().map(|(said, _)| said.statement),
+            permit_expires: permit.as_ref().map(|(_, expires)| *expires),
+            request: decision.request,
+            time: decision.time,
+            organisation: self.organisation(),
+            authorities: authority_names(&view, &verdict),
+            verdict,
+            weighed: decision.evidence.len(),
+        })
+    }
+
+    fn permit(
+        &self,
+        decided: &Said,
+        decision: &Decision,
+        verdict: &Verdict,
+    ) -> Result<Option<(Said, Timestamp)>, ServiceError> {
+        if !matches!(verdict.mode, Mode::Continue | Mode::Partial) {
+            return Ok(None);
+        }
+        let now = self.now();
+        let permit = Permit {
+            decision: decided.statement,
+            mode: verdict.mode,
+            scopes: verdict.scopes.clone(),
+            actuator: decision.request.actuator.clone(),
+            not_before: decision.time.min(now),
+            expires: now.plus(PERMIT_S),
+            token: ByteString(rand::random::<[u8; 16]>().to_vec()),
+            effect_by: now.plus(EFFECT_S),
+        };
+        let say = Say {
+            payload: ByteString(permit.to_claims()?),
+            refs: vec![decided.statement],
+            ..Say::new(Kind::Permit, &0)?
+        };
+        Ok(Some((self.say(say)?, permit.expires)))
+    }
+
+    /// Everything that this node knows and that bears on the request.
+    // INVARIANT(9): a recall or revocation that reached this node is among the standing statements that are read here.
+    fn gather(&self, view: &View, request: &Request) -> Result<Gathered, ServiceError> {
+        let is_relevant = |organisation: &OrganisationId| {
+            *organisation == self.organisation()
+                || view.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
+        };
+        let mut chains = BTreeMap::new();
+        for (id, replica) in view.chains.iter().filter(|(id, _)| is_relevant(id)) {
+            let Some(head) = replica.head() else { continue };
+            let standing: Vec<Verified> = replica
+                .standing()
+                .iter()
+                .filter(|verified| head.size().contains(verified.position()))
+                .map(|verified| (**verified).clone())
+                .collect();
+            let state = OrganisationState::under(&standing, head.size())
+                .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?;
+            let seen = if *id == self.organisation() { view.now } else { replica.seen };
+            let basis = Basis {
+                organisation: *id,
+                head: ByteString(head.bytes().to_vec()),
+                cosignatures: replica.cosignatures().values().cloned().collect(),
+                seen: seen.timestamp(),
+            };
+            chains.insert(*id, (state, standing, basis));
+        }
+        let mut by_chain: BTreeMap<OrganisationId, Vec<Placed>> = BTreeMap::new();
+        let mut count = 0;
+        for id in relevant(&request.subjects, self.store())? {
+            let Some(placed) = self.store().statement(&id)? else { continue };
+            let is_evidence =
+                matches!(placed.statement.header().kind, Kind::Observation | Kind::Link | Kind::Counterfoil);
+            if is_evidence
+                && chains.contains_key(&placed.organisation)
+                && is_covered(view, &placed.organisation, placed.position)
+            {
+                count += 1;
+                by_chain.entry(placed.organisation).or_default().push(placed);
+            }
+        }
+        if count > EVIDENCE_MAX {
+            let text =
+                format!("{count} statements bear on this, more than the {EVIDENCE_MAX} of one decision");
+            return Err(ServiceError::refused("capacity", text));
+        }
+        let mut evidence = Vec::with_capacity(count);
+        for (organisation, placed) in by_chain {
+            evidence.extend(self.verified(view, &organisation, placed)?);
+        }
+        let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
+        let mesh = view.membership.as_ref().map(|membership| membership.mesh());
+        Ok(Gathered { chains, evidence, mesh, forked })
+    }
+
+    /// A recorded decision with its verdict, own or foreign.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn why(&self, id: &StatementId) -> Result<Decided, ServiceError> {
+        let view = self.view()?;
+        let verified = self.verified_one(&view, id)?;
+        let Payload::Decision(decision) = verified.payload() else {
+            let kind = verified.kind();
+            return Err(ServiceError::caller("decision", format!("{id} is a statement of kind {kind}")));
+        };
+        let verdict: Verdict = codec::decode(&decision.verdict.0, PAYLOAD_BYTES_MAX)?;
+        let permit = self.follows(id, Kind::Permit)?;
+        let permit_expires = permit.as_ref().and_then(|placed| match payload(placed) {
+            Some(Payload::Permit(permit)) => Some(permit.expires),
+            _ => None,
+        });
+        Ok(Decided {
+            decision: Some(*id),
+            permit: permit.map(|placed| placed.statement.id()),
+            permit_expires,
+            request: decision.request.clone(),
+            time: decision.time,
+            organisation: verified.organisation(),
+            authorities: authority_names(&view, &verdict),
+            verdict,
+            weighed: decision.evidence.len(),
+        })
+    }
+
+    /// The first statement of this kind that follows from another: the permit of a decision, the effect of a permit.
+    pub(crate) fn follows(&self, id: &StatementId, kind: Kind) -> Result<Option<Placed>, ServiceError> {
+        use counterfoil_protocol::lineage::graph::EdgeSource as _;
+        let mut first: Option<Placed> = None;
+        for edge in self.store().downstream(&SubjectKey::Statement(*id))? {
+            let Some(placed) = self.store().statement(&edge.asserted_by)? else { continue };
+            let is_first = first.as_ref().is_none_or(|first| placed.position < first.position);
+            if placed.statement.header().kind == kind && is_first {
+                first = Some(placed);
+            }
+        }
+        Ok(first)
+    }
+
+    /// Reports what happened under a permit, which is used up by that.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when the permit is not an own one, was used, or has expired.
+    pub fn report_effect(
+        &self,
+        permit: &StatementId,
+        observed: BTreeMap<String, String>,
+    ) -> Result<Reported, ServiceError> {
+        let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let view = self.view()?;
+        let verified = self.verified_one(&view, permit)?;
+        let Payload::Permit(permitted) = verified.payload() else {
+            return Err(ServiceError::caller("permit", format!("{permit} is no permit")));
+        };
+        if verified.organisation() != self.organisation() {
+            return Err(ServiceError::refused(
+                "permit",
+                format!("{permit} was not given by this organisation"),
+            ));
+        }
+        if let Some(used) = self.follows(permit, Kind::Effect)? {
+            let by = used.statement.id();
+            return Err(ServiceError::refused("permit-used", format!("{permit} was used; see {by}")));
+        }
+        let now = self.now();
+        let decision = self.verified_one(&view, &permitted.decision)?;
+        let Payload::Decision(decided) = decision.payload() else {
+            return Err(ServiceError::new(
+                Blame::Node,
+                "decision",
+                format!("{permit} follows from no decision"),
+            ));
+        };
+        let mismatches = Effect::compare(&decided.request.predicted, &observed);
+        let effect = Effect { permit: *permit, effective: now, observed, mismatches: mismatches.clone() };
+        let mut say = Say::new(Kind::Effect, &effect)?;
+        say.refs = vec![*permit];
+        let said = self.say(say)?;
+        let late = now > permitted.effect_by;
+        let nonconformity = if mismatches.is_empty() && !late {
+            None
+        } else {
+            let finding = match mismatches.as_slice() {
+                [] => "the effect was reported after its deadline".to_owned(),
+                list => format!("{} predictions did not hold", list.len()),
+            };
+            let mut say = Say::new(Kind::Nonconformity, &Nonconformity { cause: said.statement, finding })?;
+            say.refs = vec![said.statement];
+            Some(self.say(say)?.statement)
+        };
+        Ok(Reported { effect: said.statement, mismatches, nonconformity })
+    }
+
+    /// Declares a profile. It is not in force before it is activated.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn declare(&self, toml: &str) -> Result<(Said, Profile), ServiceError> {
+        let profile =
+            Profile::from_toml(toml).map_err(|error| ServiceError::caller("profile", error.to_string()))?;
+        Ok((self.say(Say::new(Kind::Profile, &profile)?)?, profile))
+    }
+
+    /// Puts declared profiles into force, in place of those that were before.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when one is not declared in the own chain.
+    pub fn activate(
+        &self,
+        profiles: Vec<StatementId>,
+        composition: Composition,
+    ) -> Result<Said, ServiceError> {
+        let view = self.view()?;
+        for id in &profiles {
+            let verified = self.verified_one(&view, id)?;
+            let is_own = verified.organisation() == self.organisation();
+            if !is_own || !matches!(verified.payload(), Payload::Profile(_)) {
+                let text =
+                    format!("{id} is no profile of this organisation; declare it with `profile declare`");
+                return Err(ServiceError::refused("profile", text));
+            }
+        }
+        if profiles.is_empty() {
+            return Err(ServiceError::caller("profile", "name the profiles that are to be in force"));
+        }
+        let mut say = Say::new(Kind::Activation, &Activation { profiles: profiles.clone(), composition })?;
+        say.refs = profiles;
+        self.say(say)
+    }
+}
+
+fn payload(placed: &Placed) -> Option<Payload> {
+    Payload::decode(placed.statement.header().kind, placed.statement.payload()).ok()
+}
+
+/// `role of organisation` for each authority that a verdict names.
+fn authority_names(view: &View, verdict: &Verdict) -> BTreeMap<String, String> {
+    let named =
+        verdict.necessary.iter().chain(verdict.sufficient.iter().flat_map(|set| &set.authorities)).chain(
+            verdict.profiles.iter().flat_map(|profile| {
+                profile.requirements.values().flat_map(|r| r.considered.iter().map(|c| &c.authority))
+            }),
+        );
+    let mut names = BTreeMap::new();
+    for authority in named {
+        let found = view.chains.values().find_map(|replica| {
+            let record = replica.state().authorities().get(authority)?;
+            Some(format!("{} of {}", record.credential.role, replica.state().description().name))
+        });
+        if let Some(name) = found {
+            names.insert(authority.to_string(), name);
+        }
+    }
+    names
+}

@@ -1,0 +1,290 @@
+//! What a node does for its organisation: the operations behind the HTTP API and the command line.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`say`] | signing and appending statements |
+//! | [`mesh`] | charters, invitations, votes, members |
+//! | [`links`] | cross-references: both halves, asked for or by policy |
+//! | [`decide`] | decisions, permits, effects |
+//! | [`recall`] | recalls, and what they touch |
+//! | [`read`] | status, statements, lineage |
+//! | [`proof`] | receipts and bundles |
+//! | [`agent`] | what the node does by itself |
+
+pub mod agent;
+pub mod decide;
+mod error;
+pub mod links;
+pub mod mesh;
+pub mod proof;
+pub mod read;
+pub mod recall;
+pub mod say;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use counterfoil_federation::Config;
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
+use counterfoil_protocol::statement::{Verified, verify};
+use libp2p::Multiaddr;
+use zeroize::Zeroizing;
+
+pub use error::{Blame, ServiceError};
+
+use crate::clock;
+use crate::data::{DataDir, NodeConfig};
+use crate::keystore::Keystore;
+use crate::p2p::{Network, Setup};
+use crate::runtime::{Runtime, View};
+use crate::store::{Placed, Store};
+
+/// A running node.
+pub struct Node {
+    runtime: Arc<Runtime>,
+    keys: RwLock<Keystore>,
+    passphrase: Zeroizing<Vec<u8>>,
+    data: DataDir,
+    config: NodeConfig,
+    network: Mutex<Option<Network>>,
+    agent: Mutex<Option<JoinHandle<()>>>,
+    /// One decision, permit or effect at a time: what one records, the next takes into account.
+    acting: Mutex<()>,
+    stopping: AtomicBool,
+}
+
+impl Node {
+    /// Starts the node in `data`, with its network if it takes part in a mesh.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn start(
+        data: DataDir,
+        config: NodeConfig,
+        passphrase: Zeroizing<Vec<u8>>,
+    ) -> Result<Arc<Self>, ServiceError> {
+        let keys =
+            Keystore::load(&data.node_keys_path(), &passphrase).map_err(crate::data::DataError::from)?;
+        let identity = data.identity(&keys)?;
+        let runtime = Arc::new(Runtime::start(data.path(), identity, Config::default())?);
+        let node = Arc::new(Self {
+            runtime,
+            keys: RwLock::new(keys),
+            passphrase,
+            data,
+            config,
+            network: Mutex::new(None),
+            agent: Mutex::new(None),
+            acting: Mutex::new(()),
+            stopping: AtomicBool::new(false),
+        });
+        if node.store().mesh()?.is_some() {
+            node.listen(Vec::new())?;
+        }
+        let agent = agent::start(node.clone())?;
+        *node.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        Ok(node)
+    }
+
+    /// Finishes what is under way and stops.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if agent.is_some_and(|agent| agent.join().is_err()) {
+            tracing::error!("the agent ended by a panic");
+        }
+        if let Some(network) = self.network.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            network.stop();
+        }
+        self.runtime.stop();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The organisation that the node works for.
+    pub fn organisation(&self) -> OrganisationId {
+        self.runtime.organisation()
+    }
+
+    /// The node's configuration.
+    pub const fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        self.runtime.store()
+    }
+
+    pub(crate) fn view(&self) -> Result<View, ServiceError> {
+        Ok(self.runtime.view()?)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        clock::now().timestamp()
+    }
+
+    /// Starts the network of the mesh that the node takes part in, or tells the one that runs whom else to dial.
+    pub(crate) fn listen(&self, dial: Vec<Multiaddr>) -> Result<(), ServiceError> {
+        let Some((mesh, ..)) = self.store().mesh()? else { return Ok(()) };
+        let mut network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = network.as_ref() {
+            network.know(dial);
+            return Ok(());
+        }
+        let parse = |texts: &[String]| {
+            texts
+                .iter()
+                .map(|text| {
+                    text.parse::<Multiaddr>().map_err(|error| {
+                        ServiceError::caller("address", format!("{text} is no multiaddress: {error}"))
+                    })
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let key = {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            self.data.key(&keys, "peer")?
+        };
+        let mut dial = dial;
+        dial.extend(parse(&self.config.peers)?);
+        let setup = Setup { mesh, key, listen: parse(&self.config.listen)?, dial };
+        *network = Some(Network::start(setup, self.runtime.clone())?);
+        Ok(())
+    }
+
+    /// Addresses at which peers reach this node.
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        let network = self.network.lock().unwrap_or_else(PoisonError::into_inner);
+        network.as_ref().map(Network::listening).unwrap_or_default()
+    }
+
+    pub(crate) fn know(&self, addresses: Vec<Multiaddr>) {
+        if let Some(network) = self.network.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            network.know(addresses);
+        }
+    }
+
+    /// The statement whose id, or unambiguous prefix of eight characters or more, this is.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when there is none, or more than one.
+    pub fn resolve(&self, text: &str) -> Result<StatementId, ServiceError> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let prefix = text.strip_prefix("stmt:").unwrap_or(text);
+        if prefix.len() < 8 {
+            let text = format!("{text:?} is too short; give eight characters of the id or more");
+            return Err(ServiceError::caller("id", text));
+        }
+        match self.store().ids_with_prefix(prefix, 2)?.as_slice() {
+            [id] => Ok(*id),
+            [] => Err(ServiceError::absent(format!("no statement here begins with {text:?}; see `log`"))),
+            _ => Err(ServiceError::caller("id", format!("{text:?} is ambiguous; give more of it"))),
+        }
+    }
+
+    /// The statement with this id.
+    pub(crate) fn placed(&self, id: &StatementId) -> Result<Placed, ServiceError> {
+        self.store()
+            .statement(id)?
+            .ok_or_else(|| ServiceError::absent(format!("{id} is not here, or is withheld from this node")))
+    }
+
+    /// Verifies stored statements of one chain again, each in its position, in chain order.
+    ///
+    /// What is on disk was verified when it came, but a value of type [`Verified`] has no other way into being.
+    pub(crate) fn verified(
+        &self,
+        view: &View,
+        organisation: &OrganisationId,
+        mut placed: Vec<Placed>,
+    ) -> Result<Vec<Verified>, ServiceError> {
+        placed.sort_by_key(|placed| placed.position);
+        let Some(replica) = view.chains.get(organisation) else {
+            return Err(ServiceError::absent(format!("the chain of {organisation} is not here")));
+        };
+        let mut found = Vec::with_capacity(placed.len());
+        let mut standing = replica.standing().iter().peekable();
+        let Some(inception) = standing.peek().map(|first| first.statement().clone()) else {
+            return Err(ServiceError::absent(format!("the chain of {organisation} is empty here")));
+        };
+        let refused = |error: counterfoil_protocol::statement::Refusal| {
+            ServiceError::new(Blame::Node, error.check(), error.to_string())
+        };
+        let mut state = OrganisationState::from_inception(&inception).map_err(refused)?;
+        for one in placed {
+            while let Some(next) = standing.next_if(|next| next.position() < one.position) {
+                state.skip_to(next.position());
+                state.apply(next).map_err(refused)?;
+            }
+            if let Some(known) = standing.peek().filter(|next| next.position() == one.position) {
+                found.push((***known).clone());
+                continue;
+            }
+            state.skip_to(one.position);
+            let authentic = state.authenticate(one.statement).map_err(refused)?;
+            found.push(verify(&state, authentic).map_err(refused)?);
+        }
+        Ok(found)
+    }
+
+    /// One stored statement, verified again.
+    pub(crate) fn verified_one(&self, view: &View, id: &StatementId) -> Result<Verified, ServiceError> {
+        let placed = self.placed(id)?;
+        let organisation = placed.organisation;
+        let mut found = self.verified(view, &organisation, vec![placed])?;
+        found.pop().ok_or_else(|| ServiceError::absent(format!("{id} is not here")))
+    }
+
+    /// Names of organisations, as they call themselves.
+    pub(crate) fn names(view: &View) -> BTreeMap<OrganisationId, String> {
+        let name =
+            |replica: &counterfoil_federation::replica::Replica| replica.state().description().name.clone();
+        view.chains.iter().map(|(id, replica)| (*id, name(replica))).collect()
+    }
+
+    /// The organisation with this id, unambiguous prefix, or name.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when there is none, or more than one.
+    pub fn find_organisation(&self, text: &str) -> Result<OrganisationId, ServiceError> {
+        if let Ok(id) = text.parse() {
+            return Ok(id);
+        }
+        let view = self.view()?;
+        let names = Self::names(&view);
+        let prefix = text.strip_prefix("org:").unwrap_or(text);
+        let is_meant = |id: &OrganisationId, name: &str| {
+            name.eq_ignore_ascii_case(text)
+                || prefix.len() >= 8
+                    && id.to_string().strip_prefix("org:").is_some_and(|id| id.starts_with(prefix))
+        };
+        let known = names.iter().map(|(id, name)| (*id, name.as_str()));
+        let asking = view.candidates.iter().map(|id| (*id, ""));
+        let mut found: Vec<OrganisationId> =
+            known.chain(asking).filter(|(id, name)| is_meant(id, name)).map(|(id, _)| id).collect();
+        found.sort();
+        found.dedup();
+        match found.as_slice() {
+            [id] => Ok(*id),
+            [] => Err(ServiceError::absent(format!("no organisation known here is called {text:?}"))),
+            _ => Err(ServiceError::caller("id", format!("{text:?} is ambiguous; give its id"))),
+        }
+    }
+}
+
+/// The size of a chain under its head, as far as it is here.
+pub(crate) fn covered(view: &View, organisation: &OrganisationId) -> TreeSize {
+    view.chains.get(organisation).and_then(|replica| replica.head()).map_or(TreeSize(0), |head| head.size())
+}
+
+/// Whether a place is under its chain's head.
+pub(crate) fn is_covered(view: &View, organisation: &OrganisationId, position: Position) -> bool {
+    covered(view, organisation).contains(position)
+}

@@ -1,0 +1,576 @@
+//! Reading: status, statements, the log, lineage.
+
+use std::collections::BTreeMap;
+
+use counterfoil_protocol::chain::CompactRange;
+use counterfoil_protocol::chain::checkpoint::verifier;
+use counterfoil_protocol::chain::proof::Subtrees as _;
+use counterfoil_protocol::chain::tile::{TilePath, bytes_of};
+use counterfoil_protocol::chain::tree::{Hash, LeafDigest};
+use counterfoil_protocol::codec;
+use counterfoil_protocol::ids::{
+    BlobId, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
+};
+use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
+use counterfoil_protocol::lineage::graph::{Direction, walk};
+use counterfoil_protocol::lineage::{Edge, EdgeKind};
+use counterfoil_protocol::observation::{Subject, SubjectKey};
+use counterfoil_protocol::statement::{Kind, Payload, Statement};
+use serde::{Deserialize, Serialize};
+
+use super::{Node, ServiceError, covered};
+use crate::data::DOCUMENT_BYTES_MAX;
+use crate::p2p::peer_id;
+use crate::runtime::View;
+use crate::store::StoredEntry;
+
+/// Most nodes of one answer about lineage.
+pub const NODES_MAX: usize = 10_000;
+
+/// How the node is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// Its name.
+    pub name: String,
+    /// The key that verifies its checkpoints, as a C2SP verifier key.
+    pub vkey: String,
+    /// The node's libp2p peer id.
+    pub peer_id: String,
+    /// Where the HTTP API is served.
+    pub api: String,
+    /// Where peers reach it.
+    pub addresses: Vec<String>,
+    /// Size of its chain.
+    pub size: TreeSize,
+    /// Root of its tree, in base32.
+    pub root: Hash,
+    /// Peers connected.
+    pub peers: usize,
+    /// The mesh that it takes part in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshId>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mesh_name: Option<String>,
+    /// Whether the organisation is a member.
+    pub member: bool,
+    /// Cosignatures on the latest head, and how many make it witnessed.
+    pub cosignatures: usize,
+    /// Cosignatures that make a head witnessed.
+    pub witness_quorum: usize,
+    /// Chains known here, by organisation: size and seconds since they were last confirmed.
+    pub chains: Vec<ChainStatus>,
+    /// Why the node does not sign, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
+}
+
+/// One chain as it is known here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChainStatus {
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// Its name.
+    pub name: String,
+    /// Size under its latest head.
+    pub size: TreeSize,
+    /// Cosignatures on that head.
+    pub cosignatures: usize,
+    /// Seconds since the head was last confirmed.
+    pub seen_s: u64,
+    /// Whether it is known to have signed contradicting heads.
+    pub misbehaved: bool,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// The organisation that it speaks for, once it has proven that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationId>,
+    /// That organisation's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether its side has let this organisation in.
+    pub admitted_there: bool,
+    /// Points lost.
+    pub penalty: u32,
+}
+
+/// A statement for people and programs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatementView {
+    /// Its id.
+    pub statement: StatementId,
+    /// Whose chain it stands in.
+    pub organisation: OrganisationId,
+    /// That organisation's name.
+    pub name: String,
+    /// Where.
+    pub position: Position,
+    /// Its kind.
+    pub kind: Kind,
+    /// Who signed: the authority's role, or `root`.
+    pub signed_by: String,
+    /// The key that signed.
+    pub key: KeyId,
+    /// When its author says that it was made.
+    pub issued_at: Timestamp,
+    /// Primary subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Statements that it depends on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub refs: Vec<StatementId>,
+    /// Who may read it.
+    pub visibility: String,
+    /// What it says.
+    pub payload: serde_json::Value,
+    /// One line for people.
+    pub summary: String,
+}
+
+/// Which statements are wanted from the log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// Of whose chain; the own one where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// Of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Issued at or after this second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Signed by the authority with this role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// From this position on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A walk through the lineage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LineageView {
+    /// Where it began.
+    pub start: String,
+    /// `backward` or `forward`.
+    pub direction: String,
+    /// What was reached, nearest first.
+    pub nodes: Vec<LineageNode>,
+    /// Edges, in the order in which they were followed.
+    pub edges: Vec<Edge>,
+    /// Whether a bound ended the walk before the graph did.
+    pub truncated: bool,
+}
+
+/// One node of a lineage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LineageNode {
+    /// Its text form.
+    pub node: String,
+    /// Steps from the start.
+    pub depth: usize,
+    /// Kinds of the edges on the way.
+    pub path: Vec<EdgeKind>,
+    /// `verified`, `missing` or `withheld` for statements; `subject` for what they are about.
+    pub state: String,
+    /// The statement's organisation, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// The statement's kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+impl Node {
+    /// How the node is.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn status(&self) -> Result<Status, ServiceError> {
+        let view = self.view()?;
+        let (me, state) = (self.organisation(), self.runtime.state());
+        let own = view.chains.get(&me);
+        let head = own.and_then(|own| own.head());
+        let peer = {
+            let keys = self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            self.data.key(&keys, "peer")?
+        };
+        use counterfoil_protocol::keys::Signer as _;
+        let chains = view.chains.iter().map(|(id, replica)| ChainStatus {
+            organisation: *id,
+            name: replica.state().description().name.clone(),
+            size: covered(&view, id),
+            cosignatures: replica.cosignatures().len(),
+            seen_s: if *id == me { 0 } else { view.now.since(replica.seen) / 1000 },
+            misbehaved: view.misbehaved.contains(id),
+        });
+        let membership = view.membership.as_ref();
+        Ok(Status {
+            organisation: me,
+            name: state.description().name.clone(),
+            vkey: verifier(&me, state.description().chain_key).map(|key| key.to_string()).unwrap_or_default(),
+            peer_id: peer_id(&peer.public_key())?.to_string(),
+            api: self.config().api.clone(),
+            addresses: self.addresses().iter().map(ToString::to_string).collect(),
+            size: head.map_or(TreeSize(0), |head| head.size()),
+            root: head.map_or_else(|| CompactRange::default().root(), |head| head.root()),
+            peers: view.peers.len(),
+            mesh: membership.map(|membership| membership.mesh()),
+            mesh_name: membership.map(|membership| membership.charter().name.clone()),
+            member: membership.is_some_and(|membership| membership.contains(&me)),
+            cosignatures: own.map_or(0, |own| own.cosignatures().len()),
+            witness_quorum: membership.map_or(0, |membership| membership.witness_quorum()),
+            chains: chains.collect(),
+            frozen: view.frozen.clone(),
+        })
+    }
+
+    /// Connected peers.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn peers(&self) -> Result<Vec<PeerView>, ServiceError> {
+        let view = self.view()?;
+        let names = Self::names(&view);
+        view.peers
+            .iter()
+            .map(|peer| {
+                Ok(PeerView {
+                    peer_id: peer_id(&peer.key)?.to_string(),
+                    organisation: peer.organisation,
+                    name: peer.organisation.and_then(|id| names.get(&id).cloned()),
+                    admitted_there: peer.admitted_there,
+                    penalty: peer.penalty,
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) fn kind_at(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<Kind>, ServiceError> {
+        Ok(match self.store().entry(organisation, position)? {
+            Some(StoredEntry::Statement(bytes)) => {
+                Statement::parse(bytes).ok().map(|statement| statement.header().kind)
+            }
+            Some(StoredEntry::Withheld(_)) | None => None,
+        })
+    }
+
+    /// A tile of the own chain, which is known to exist: hashes, or entries with their lengths of two bytes, big endian.
+    pub(crate) fn tile(&self, path: &TilePath) -> Result<Vec<u8>, ServiceError> {
+        let (own, first) = (self.organisation(), path.index.saturating_mul(256));
+        let places = first..first.saturating_add(u64::from(path.width));
+        let absent = || ServiceError::absent("there is no such tile");
+        let Some(level) = path.level else {
+            let mut bytes = Vec::new();
+            for position in places {
+                let digest = match self.store().entry(&own, Position(position))? {
+                    Some(StoredEntry::Statement(bytes)) => LeafDigest::of(&bytes),
+                    Some(StoredEntry::Withheld(digest)) => digest,
+                    None => return Err(absent()),
+                };
+                bytes.extend_from_slice(&32u16.to_be_bytes());
+                bytes.extend_from_slice(&digest.0);
+            }
+            return Ok(bytes);
+        };
+        let chain = self.store().chain(own);
+        let hashes: Option<Vec<Hash>> =
+            places.map(|index| chain.subtree(u32::from(level) * 8, index)).collect();
+        Ok(bytes_of(&hashes.ok_or_else(absent)?))
+    }
+
+    /// Keeps a document beside the chain, by its digest.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn keep_document(&self, bytes: &[u8]) -> Result<BlobId, ServiceError> {
+        if bytes.len() > DOCUMENT_BYTES_MAX {
+            let text = format!("a document has at most {DOCUMENT_BYTES_MAX} bytes, this has {}", bytes.len());
+            return Err(ServiceError::caller("size", text));
+        }
+        Ok(self.data.keep_document(bytes)?)
+    }
+
+    /// A statement.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn show(&self, id: &StatementId) -> Result<StatementView, ServiceError> {
+        let placed = self.placed(id)?;
+        Ok(statement_view(&self.view()?, placed.organisation, placed.position, &placed.statement))
+    }
+
+    /// A statement's bytes.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn raw(&self, id: &StatementId) -> Result<Vec<u8>, ServiceError> {
+        Ok(self.placed(id)?.statement.bytes().to_vec())
+    }
+
+    /// Statements of a chain in order.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn log(&self, query: &LogQuery) -> Result<Vec<StatementView>, ServiceError> {
+        let view = self.view()?;
+        let organisation = match &query.organisation {
+            Some(text) => self.find_organisation(text)?,
+            None => self.organisation(),
+        };
+        let (from, limit) = (query.from.unwrap_or(0), query.limit.unwrap_or(1000).min(NODES_MAX));
+        let mut found = Vec::new();
+        for position in from..covered(&view, &organisation).0 {
+            if found.len() == limit {
+                break;
+            }
+            let position = Position(position);
+            let Some(StoredEntry::Statement(bytes)) = self.store().entry(&organisation, position)? else {
+                continue;
+            };
+            let Ok(statement) = Statement::parse(bytes) else { continue };
+            let header = statement.header();
+            if query.kind.is_some_and(|kind| kind != header.kind)
+                || query.since.is_some_and(|since| header.issued_at.0 < since)
+            {
+                continue;
+            }
+            let one = statement_view(&view, organisation, position, &statement);
+            if query.authority.as_ref().is_none_or(|role| *role == one.signed_by) {
+                found.push(one);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a statement or subject rests on, over all organisations.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn trace(&self, text: &str) -> Result<LineageView, ServiceError> {
+        self.lineage(text, Direction::Backward)
+    }
+
+    /// What rests on a statement or subject, over all organisations.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn impact(&self, text: &str) -> Result<LineageView, ServiceError> {
+        self.lineage(text, Direction::Forward)
+    }
+
+    fn lineage(&self, text: &str, direction: Direction) -> Result<LineageView, ServiceError> {
+        let view = self.view()?;
+        let start = match self.resolve(text) {
+            Ok(id) => vec![SubjectKey::Statement(id)],
+            Err(error) => match text.parse::<Subject>() {
+                Ok(subject) if text.contains(':') => vec![subject.key()],
+                _ => return Err(error),
+            },
+        };
+        let mut begin = start.clone();
+        if let ([SubjectKey::Statement(id)], Direction::Forward) = (start.as_slice(), direction) {
+            begin.extend(self.withdrawn(id)?);
+        }
+        let found = walk(self.store(), &begin, direction, NODES_MAX, |_| true)?;
+        let names = Self::names(&view);
+        let mut nodes = Vec::with_capacity(found.nodes.len());
+        for reached in found.nodes.values() {
+            let mut node = LineageNode {
+                node: reached.node.to_string(),
+                depth: reached.depth,
+                path: reached.path.clone(),
+                state: "subject".into(),
+                organisation: None,
+                kind: None,
+                summary: None,
+            };
+            if let SubjectKey::Statement(id) = &reached.node {
+                let place = self.store().place(id)?;
+                match self.store().statement(id)? {
+                    Some(placed) => {
+                        let shown =
+                            statement_view(&view, placed.organisation, placed.position, &placed.statement);
+                        node.state = "verified".into();
+                        node.kind = Some(shown.kind);
+                        node.summary = Some(shown.summary);
+                    }
+                    None if place.is_some() => node.state = "withheld".into(),
+                    None => node.state = "missing".into(),
+                }
+                node.organisation = place.and_then(|(organisation, _)| names.get(&organisation).cloned());
+            }
+            nodes.push(node);
+        }
+        nodes.sort_by(|a, b| (a.depth, &a.node).cmp(&(b.depth, &b.node)));
+        let direction = match direction {
+            Direction::Backward => "backward",
+            Direction::Forward => "forward",
+        };
+        let start = start.first().map(ToString::to_string).unwrap_or_default();
+        Ok(LineageView {
+            start,
+            direction: direction.into(),
+            nodes,
+            edges: found.edges,
+            truncated: found.truncated,
+        })
+    }
+
+    /// What else falls with a statement: what a recall withdraws, and what an observation is about.
+    fn withdrawn(&self, id: &StatementId) -> Result<Vec<SubjectKey>, ServiceError> {
+        let Some(placed) = self.store().statement(id)? else { return Ok(Vec::new()) };
+        let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
+        Ok(match payload {
+            Ok(Payload::Recall(recall)) => std::iter::once(SubjectKey::Statement(recall.statement))
+                .chain(recall.subjects.iter().map(Subject::key))
+                .collect(),
+            Ok(Payload::Observation(observation)) => observation.subjects.iter().map(Subject::key).collect(),
+            _ => Vec::new(),
+        })
+    }
+}
+
+fn statement_view(
+    view: &View,
+    organisation: OrganisationId,
+    position: Position,
+    statement: &Statement,
+) -> StatementView {
+    let header = statement.header();
+    let replica = view.chains.get(&organisation);
+    let signed_by = replica.map_or_else(String::new, |replica| {
+        let state = replica.state();
+        let role = state
+            .authority_of(&header.key)
+            .and_then(|authority| state.authorities().get(&authority))
+            .map(|record| record.credential.role.clone());
+        role.unwrap_or_else(|| "root".into())
+    });
+    let payload = Payload::decode(header.kind, statement.payload());
+    StatementView {
+        statement: statement.id(),
+        organisation,
+        name: replica.map(|replica| replica.state().description().name.clone()).unwrap_or_default(),
+        position,
+        kind: header.kind,
+        signed_by,
+        key: header.key,
+        issued_at: header.issued_at,
+        subject: header.subject.clone(),
+        refs: header.refs.clone(),
+        visibility: header.visibility.name().into(),
+        summary: payload.as_ref().map(summary).unwrap_or_default(),
+        payload: payload.as_ref().map_or(serde_json::Value::Null, payload_json),
+    }
+}
+
+/// One line that says what a payload says.
+fn summary(payload: &Payload) -> String {
+    match payload {
+        Payload::Organisation(organisation, _) => {
+            format!("{} version {}", organisation.name, organisation.version)
+        }
+        Payload::Credential(credential, _) => format!("credential for {}", credential.role),
+        Payload::Revocation(revocation, _) => {
+            format!("revokes {}: {}", revocation.authority, revocation.reason)
+        }
+        Payload::Node(binding) => format!("binds peer key {}", binding.peer_key.id()),
+        Payload::Charter(charter) => format!("founds mesh {:?}", charter.name),
+        Payload::Join(join) => format!("asks to join {}", join.mesh),
+        Payload::Admission(admission) => {
+            format!("votes {:?} on {}", admission.ballot, admission.organisation)
+        }
+        Payload::Recognition(recognition) => {
+            format!("recognises {} for {}", recognition.organisation, recognition.claims.join(", "))
+        }
+        Payload::Observation(observation) => {
+            let subject = observation.subjects.first().map(ToString::to_string).unwrap_or_default();
+            format!("{} about {subject}", observation.claim)
+        }
+        Payload::Link(link) => format!("{} {}", link.relation.name(), link.target.statement),
+        Payload::Counterfoil(counterfoil) => {
+            format!("answers {}: {:?}", counterfoil.link, counterfoil.answer)
+        }
+        Payload::Anchor(anchor) => format!("anchors {} heads", anchor.heads.len()),
+        Payload::Profile(profile) => format!("declares {} version {}", profile.id, profile.version),
+        Payload::Activation(activation) => format!("activates {} profiles", activation.profiles.len()),
+        Payload::Decision(decision) => format!("{} for {}", decision.mode, decision.request.action),
+        Payload::Permit(permit) => format!("{} for {}", permit.mode, permit.actuator),
+        Payload::Effect(effect) => format!("effect with {} mismatches", effect.mismatches.len()),
+        Payload::Nonconformity(nonconformity) => nonconformity.finding.clone(),
+        Payload::Recall(recall) => format!("recalls {}: {}", recall.statement, recall.reason),
+        Payload::Acknowledgement(acknowledgement) => {
+            let (decisions, permits) = (acknowledgement.decisions.len(), acknowledgement.permits.len());
+            format!(
+                "acknowledges {}: {decisions} decisions, {permits} permits touched",
+                acknowledgement.recall
+            )
+        }
+    }
+}
+
+/// A payload for programs: ids as texts, bytes as base32, a decision's verdict opened.
+fn payload_json(payload: &Payload) -> serde_json::Value {
+    let json = match payload {
+        Payload::Organisation(organisation, _) => serde_json::to_value(organisation),
+        Payload::Credential(credential, _) => serde_json::to_value(credential),
+        Payload::Revocation(revocation, _) => serde_json::to_value(revocation),
+        Payload::Node(binding) => serde_json::to_value(binding),
+        Payload::Charter(charter) => serde_json::to_value(charter),
+        Payload::Join(join) => serde_json::to_value(join),
+        Payload::Admission(admission) => serde_json::to_value(admission),
+        Payload::Recognition(recognition) => serde_json::to_value(recognition),
+        Payload::Observation(observation) => serde_json::to_value(observation),
+        Payload::Link(link) => serde_json::to_value(link),
+        Payload::Counterfoil(counterfoil) => serde_json::to_value(counterfoil),
+        Payload::Anchor(anchor) => serde_json::to_value(anchor),
+        Payload::Profile(profile) => serde_json::to_value(profile),
+        Payload::Activation(activation) => serde_json::to_value(activation),
+        Payload::Decision(decision) => serde_json::to_value(decision).map(|mut json| {
+            let verdict: Result<counterfoil_protocol::admissibility::Verdict, _> =
+                codec::decode(&decision.verdict.0, PAYLOAD_BYTES_MAX);
+            if let (Some(object), Ok(Ok(verdict))) = (json.as_object_mut(), verdict.map(serde_json::to_value))
+            {
+                object.insert("verdict".into(), verdict);
+            }
+            json
+        }),
+        Payload::Permit(permit) => {
+            let fields: BTreeMap<&str, serde_json::Value> = BTreeMap::from([
+                ("decision", permit.decision.to_string().into()),
+                ("mode", permit.mode.name().into()),
+                ("scopes", serde_json::to_value(&permit.scopes).unwrap_or_default()),
+                ("actuator", permit.actuator.clone().into()),
+                ("not_before", permit.not_before.0.into()),
+                ("expires", permit.expires.0.into()),
+                ("effect_by", permit.effect_by.0.into()),
+                ("token", serde_json::to_value(&permit.token).unwrap_or_default()),
+            ]);
+            serde_json::to_value(fields)
+        }
+        Payload::Effect(effect) => serde_json::to_value(effect),
+        Payload::Nonconformity(nonconformity) => serde_json::to_value(nonconformity),
+        Payload::Recall(recall) => serde_json::to_value(recall),
+        Payload::Acknowledgement(acknowledgement) => serde_json::to_value(acknowledgement),
+    };
+    json.unwrap_or_default()
+}

@@ -1,0 +1,172 @@
+//! Indexes over statements, written in the same batch as the statements: lineage edges by their ends, links and their
+//! answers; and the mesh that the node takes part in.
+
+use counterfoil_protocol::codec;
+use counterfoil_protocol::digest::blake3;
+use counterfoil_protocol::ids::{MeshId, StatementId};
+use counterfoil_protocol::limits::STATEMENT_BYTES_MAX;
+use counterfoil_protocol::lineage::graph::EdgeSource;
+use counterfoil_protocol::lineage::{Edge, edges};
+use counterfoil_protocol::mesh::Charter;
+use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::statement::{Payload, Statement, Verified};
+use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
+
+use super::{Store, StoreError, family};
+
+/// First byte of a key by which an edge is found from its beginning.
+const FROM: u8 = 0;
+/// First byte of a key by which an edge is found from its end.
+const TO: u8 = 1;
+const LINK: u8 = b'l';
+const ANSWER: u8 = b'c';
+const MESH: &[u8] = b"mesh";
+/// Most edges read for one node; what lies beyond makes an answer incomplete, so it is an error.
+const EDGES_MAX: usize = 100_000;
+
+/// `direction || BLAKE3 of the node's text`: a node may be a name of any length.
+fn node_key(direction: u8, node: &SubjectKey) -> [u8; 33] {
+    let mut key = [direction; 33];
+    let (_, digest) = key.split_at_mut(1);
+    digest.copy_from_slice(&blake3(node.to_string().as_bytes()));
+    key
+}
+
+impl Store {
+    /// Adds what a statement says about others to the batch that writes it.
+    pub(super) fn index(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
+        for (number, edge) in edges(verified.id(), verified.payload()).iter().enumerate() {
+            let value = codec::encode(edge)?;
+            for (direction, node) in [(FROM, &edge.from), (TO, &edge.to)] {
+                let mut key = node_key(direction, node).to_vec();
+                key.extend_from_slice(edge.asserted_by.as_bytes());
+                key.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
+                batch.put_cf(self.family(family::EDGES)?, key, &value);
+            }
+        }
+        let (tag, link) = match verified.payload() {
+            Payload::Link(_) => (LINK, verified.id()),
+            Payload::Counterfoil(counterfoil) => (ANSWER, counterfoil.link),
+            _ => return Ok(()),
+        };
+        let mut key = vec![tag];
+        key.extend_from_slice(link.as_bytes());
+        batch.put_cf(self.family(family::LINKS)?, key, verified.id().as_bytes());
+        Ok(())
+    }
+
+    fn edges(&self, direction: u8, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
+        let prefix = node_key(direction, node);
+        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::EDGES)?, mode) {
+            let (key, value) = item.map_err(|error| self.database(error))?;
+            if !key.starts_with(&prefix) {
+                break;
+            }
+            if found.len() == EDGES_MAX {
+                return Err(StoreError::TooMany { what: "edges of one node", max: EDGES_MAX });
+            }
+            found.push(codec::decode(&value, STATEMENT_BYTES_MAX)?);
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Every link, with the statement that answers it, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn links(&self) -> Result<Vec<(StatementId, Option<StatementId>)>, StoreError> {
+        let mode = IteratorMode::From(&[LINK], Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::LINKS)?, mode) {
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            let Some((&LINK, id)) = key.split_first() else { break };
+            let id: [u8; 32] = id.try_into().map_err(|_| StoreError::Damaged("the index of links".into()))?;
+            let link = StatementId::from_bytes(id);
+            found.push((link, self.answer(&link)?));
+        }
+        Ok(found)
+    }
+
+    /// The counterfoil that answers a link.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn answer(&self, link: &StatementId) -> Result<Option<StatementId>, StoreError> {
+        let mut key = vec![ANSWER];
+        key.extend_from_slice(link.as_bytes());
+        let value =
+            self.db.get_pinned_cf(self.family(family::LINKS)?, key).map_err(|error| self.database(error))?;
+        let damaged = || StoreError::Damaged("the index of links".into());
+        let Some(value) = value else { return Ok(None) };
+        let id: [u8; 32] = value.as_ref().try_into().map_err(|_| damaged())?;
+        Ok(Some(StatementId::from_bytes(id)))
+    }
+
+    /// Ids of statements that begin with these characters of their text form, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn ids_with_prefix(&self, prefix: &str, max: usize) -> Result<Vec<StatementId>, StoreError> {
+        // Eight characters of base32 are five bytes: the whole ones narrow the range, the text decides.
+        let text = prefix.strip_prefix("stmt:").unwrap_or(prefix);
+        let whole = text.get(..text.len() / 8 * 8).unwrap_or_default();
+        let Some(from) = counterfoil_protocol::ids::from_base32(whole) else { return Ok(Vec::new()) };
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::IDS)?, mode) {
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            let Ok(bytes) = <[u8; 32]>::try_from(key.as_ref()) else { continue };
+            if !key.starts_with(&from) || found.len() == max {
+                break;
+            }
+            let id = StatementId::from_bytes(bytes);
+            if id.to_string().strip_prefix("stmt:").is_some_and(|id| id.starts_with(text)) {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes note of the mesh that this node takes part in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn enter_mesh(&self, charter: &Statement) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db
+            .put_cf_opt(self.family(family::META)?, MESH, charter.bytes(), &options)
+            .map_err(|error| self.database(error))
+    }
+
+    /// The charter statement of the mesh that this node takes part in.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn mesh(&self) -> Result<Option<(MeshId, Charter, Statement)>, StoreError> {
+        let bytes = self.db.get_cf(self.family(family::META)?, MESH).map_err(|error| self.database(error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let damaged = |error: String| StoreError::Damaged(format!("the mesh's charter: {error}"));
+        let statement = Statement::parse(bytes).map_err(|error| damaged(error.to_string()))?;
+        match Payload::decode(statement.header().kind, statement.payload()) {
+            Ok(Payload::Charter(charter)) => Ok(Some((MeshId::from(statement.id()), charter, statement))),
+            Ok(_) => Err(damaged("another kind of statement".into())),
+            Err(error) => Err(damaged(error.to_string())),
+        }
+    }
+}
+
+impl EdgeSource for Store {
+    type Error = StoreError;
+
+    fn upstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
+        self.edges(FROM, node)
+    }
+
+    fn downstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
+        self.edges(TO, node)
+    }
+}
