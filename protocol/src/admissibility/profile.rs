@@ -104,7 +104,7 @@ pub struct Reach {
 
 /// How requirements combine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Rule {
     /// One requirement.
     Requirement(String),
@@ -364,6 +364,7 @@ mod tests {
             ("\"evaluation\", {", "\"evaluatoin\", {", "did you mean \"evaluation\""),
             ("at_least = 1", "at_least = 2", "at_least 2 of 1"),
             ("vetoes =", "vetos =", "line 7"),
+            ("of = [\"assessment\"] }", "of = [\"assessment\"], any = [\"evaluation\"] }", "line 8"),
             ("irreversible = \"refuse\"", "irreversible = \"continue\"", "not to continue"),
             ("content.sensitivity_ppm >=", "content.sensitivity_ppm >=>", "expression"),
             ("quality = 500000", "quality = 5000000", "more than 1000000"),
