@@ -84,7 +84,7 @@ pub struct Page {
 
 /// A request to a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Says who speaks, and asks the same.
     Hello(Box<Introduction>),
@@ -110,7 +110,7 @@ pub enum Request {
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Response {
     /// Answers a hello: who answers, and whether the asker's organisation is a member here.
     Hello {
