@@ -1,0 +1,142 @@
+//! No message makes its decoder panic, and what is accepted is canonical.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+
+#[path = "../../protocol/tests/mutation/mod.rs"]
+mod mutation;
+
+use counterfoil_federation::message::{
+    Announcement, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX, Page, Placed, Request,
+    Response, decode_request, decode_response, encode,
+};
+use counterfoil_protocol::chain::{Hash, LeafDigest};
+use counterfoil_protocol::codec;
+use counterfoil_protocol::ids::{ByteString, HeadSeq, MeshId, Position, TreeSize};
+use counterfoil_protocol::test_support::TestOrganisation;
+use mutation::{grafted, mutated, noise};
+use proptest::prelude::*;
+
+fn introduction() -> Introduction {
+    let organisation = TestOrganisation::new(1);
+    let standing = organisation.opening().into_iter().zip(0..).map(|(statement, n)| Placed {
+        position: Position(n),
+        statement: ByteString(statement.statement().bytes().to_vec()),
+    });
+    Introduction {
+        mesh: MeshId::from_bytes([9; 32]),
+        head: ByteString(vec![1; 200]),
+        standing: standing.collect(),
+    }
+}
+
+fn announcement() -> Announcement {
+    Announcement {
+        head: ByteString(vec![1; 200]),
+        cosignatures: vec!["line\n".into()],
+        inception: Some(ByteString(vec![2; 200])),
+    }
+}
+
+fn requests() -> Vec<Request> {
+    let organisation = TestOrganisation::new(1).id();
+    vec![
+        Request::Hello(Box::new(introduction())),
+        Request::Heads(vec![Known { organisation, seq: HeadSeq(300), cosignatures: 3 }]),
+        Request::Entries { organisation, from: Position(5), size: TreeSize(70_000) },
+        Request::Cosigned { size: TreeSize(70_000), line: "line\n".into() },
+    ]
+}
+
+fn responses() -> Vec<Response> {
+    let page = Page {
+        from: Position(5),
+        entries: vec![Entry::Statement(ByteString(vec![3; 300])), Entry::Withheld(LeafDigest([4; 32]))],
+        proof: vec![Hash([5; 32])],
+    };
+    vec![
+        Response::Hello { introduction: Box::new(introduction()), admitted: true },
+        Response::Heads(vec![announcement()]),
+        Response::Entries(page),
+        Response::Noted,
+        Response::Refused("not a member".into()),
+    ]
+}
+
+fn encoded<T: serde::Serialize>(messages: &[T]) -> Vec<Vec<u8>> {
+    messages.iter().map(|message| encode(message).unwrap()).collect()
+}
+
+fn samples() -> Vec<Vec<u8>> {
+    let mut samples = encoded(&requests());
+    samples.extend(encoded(&responses()));
+    samples.extend(encoded(&[announcement()]));
+    samples.extend(encoded(&[introduction()]));
+    samples
+}
+
+/// What was read is written back, and read again as the same; the bytes are the same where no field is optional.
+fn check<T>(bytes: &[u8], decode: impl Fn(&[u8]) -> Result<T, codec::CodecError>, optional: bool)
+where
+    T: serde::Serialize + PartialEq + std::fmt::Debug,
+{
+    let Ok(message) = decode(bytes) else { return };
+    let again = encode(&message).unwrap();
+    assert_eq!(decode(&again).unwrap(), message);
+    let value = codec::from_bytes(bytes, bytes.len()).unwrap();
+    assert_eq!(codec::to_bytes(&value).unwrap(), bytes);
+    if !optional {
+        assert_eq!(again, bytes);
+    }
+}
+
+fn check_all(bytes: &[u8]) {
+    check(bytes, decode_request, false);
+    check(bytes, decode_response, true);
+    check(bytes, |bytes| codec::decode::<Announcement>(bytes, GOSSIP_BYTES_MAX), true);
+    check(bytes, |bytes| codec::decode::<Introduction>(bytes, MESSAGE_BYTES_MAX), false);
+}
+
+#[test]
+fn every_sample_is_accepted() {
+    let (requests, responses) = (requests(), responses());
+    for (message, bytes) in requests.iter().zip(encoded(&requests)) {
+        assert_eq!(decode_request(&bytes).as_ref(), Ok(message));
+    }
+    for (message, bytes) in responses.iter().zip(encoded(&responses)) {
+        assert_eq!(decode_response(&bytes).as_ref(), Ok(message));
+    }
+    for bytes in samples() {
+        check_all(&bytes);
+    }
+}
+
+#[test]
+fn a_message_beyond_its_cap_is_refused_unread() {
+    let long = Response::Refused("x".repeat(MESSAGE_BYTES_MAX));
+    let refused = decode_response(&encode(&long).unwrap());
+    assert!(matches!(refused, Err(codec::CodecError::TooLong { .. })), "{refused:?}");
+    let refused = decode_request(&vec![0x81; MESSAGE_BYTES_MAX + 1]);
+    assert!(matches!(refused, Err(codec::CodecError::TooLong { .. })), "{refused:?}");
+    // At the cap itself, depth and counts are what bounds the work.
+    assert!(decode_request(&vec![0x81; MESSAGE_BYTES_MAX]).is_err());
+    assert!(decode_response(&vec![0xa1; MESSAGE_BYTES_MAX]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_bytes(bytes in noise()) {
+        check_all(&bytes);
+    }
+
+    #[test]
+    fn changed_messages(bytes in mutated(samples())) {
+        check_all(&bytes);
+    }
+
+    #[test]
+    fn messages_of_another_shape(bytes in grafted(samples())) {
+        check_all(&bytes);
+    }
+}
