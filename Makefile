@@ -43,5 +43,5 @@ SEEDS ?= 100..200
 sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats a failing seed
 	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)
 
-bench: setup ## durable appends a second through engine and disk
+bench: setup ## durable appends a second, beside PostgreSQL's and the disk's; writes bench/report.json
 	@$(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append

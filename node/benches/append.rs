@@ -1,12 +1,16 @@
 //! Durable append through engine and RocksDB: signature checked, hashed, sequenced, synced, acknowledged.
 //!
-//! `cargo bench -p counterfoil-node --bench append` prints statements a second with 256 in flight, and p50 and p99 of the
-//! time from hand-over to acknowledgement.
+//! Beside it, on the same disk: plain durable inserts into PostgreSQL (`deploy/bench/postgres.sh`), and what one small
+//! synced write costs, which bounds both. `cargo bench -p counterfoil-node --bench append` prints a table and writes
+//! `bench/report.json` into the target directory; the temporary files lie in `TMPDIR`.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a benchmark")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs, reason = "a benchmark")]
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use counterfoil_federation::Config;
 use counterfoil_federation::engine::Identity;
@@ -14,12 +18,128 @@ use counterfoil_node::runtime::Runtime;
 use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
+use serde::{Deserialize, Serialize};
 
 const THREADS: usize = 4;
 const IN_FLIGHT: usize = 64;
-const EACH: u64 = 20_000;
+const EACH: usize = 20_000;
+
+#[derive(Serialize)]
+struct Report {
+    counterfoil: Append,
+    /// None where PostgreSQL is not installed.
+    postgresql: Option<Postgres>,
+    disk: Disk,
+    /// Appends a second, in PostgreSQL's.
+    ratio: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Append {
+    statements: usize,
+    bytes: usize,
+    in_flight: usize,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Postgres {
+    version: String,
+    clients: u32,
+    seconds: u32,
+    transactions: u64,
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// Writes of 4 KiB into a file that is there already, each followed by `fdatasync`, one after the other.
+#[derive(Serialize)]
+struct Disk {
+    per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
 
 fn main() {
+    // `cargo test --benches` runs this without the flag: a short run then shows that it works.
+    let in_full = std::env::args().any(|argument| argument == "--bench");
+    let disk = disk(Duration::from_secs(if in_full { 3 } else { 0 }));
+    let counterfoil = append(if in_full { EACH } else { 100 });
+    if !in_full {
+        return;
+    }
+    let postgresql = postgres();
+    let ratio = postgresql.as_ref().map(|other| counterfoil.per_second / other.per_second);
+    let report = Report { counterfoil, postgresql, disk, ratio };
+    print(&report);
+    // Cargo says where the target directory is only by way of a folder in it.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("bench");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("report.json");
+    std::fs::write(&path, serde_json::to_string_pretty(&report).unwrap() + "\n").unwrap();
+    println!("\n{}", path.display());
+}
+
+fn print(report: &Report) {
+    let line = |what: &str, per_second: f64, p50: f64, p99: f64| {
+        println!("{what:<52} {per_second:>9.0} {p50:>9.3} {p99:>9.3}");
+    };
+    println!("{:<52} {:>9} {:>9} {:>9}", "durable, about 1 KiB each", "a second", "p50 ms", "p99 ms");
+    let ours = &report.counterfoil;
+    let what = format!("counterfoil, {} bytes, {} in flight", ours.bytes, ours.in_flight);
+    line(&what, ours.per_second, ours.p50_ms, ours.p99_ms);
+    match &report.postgresql {
+        Some(other) => {
+            let what = format!("PostgreSQL {}, plain insert, {} clients", other.version, other.clients);
+            line(&what, other.per_second, other.p50_ms, other.p99_ms);
+        }
+        None => println!("PostgreSQL: not installed, not measured"),
+    }
+    let disk = &report.disk;
+    line("the disk: 4 KiB and fdatasync, one after the other", disk.per_second, disk.p50_ms, disk.p99_ms);
+    if let Some(ratio) = report.ratio {
+        println!("counterfoil : PostgreSQL = {ratio:.2}");
+    }
+}
+
+/// The value at that share of sorted times, in milliseconds.
+fn at(times: &[u128], share: f64) -> f64 {
+    times[((times.len() - 1) as f64 * share) as usize] as f64 / 1e6
+}
+
+fn disk(duration: Duration) -> Disk {
+    const BLOCKS: u64 = 1024;
+    let mut file = tempfile::tempfile().unwrap();
+    let block = [0x5a; 4096];
+    for _ in 0..BLOCKS {
+        file.write_all(&block).unwrap();
+    }
+    file.sync_all().unwrap();
+    let mut times = Vec::new();
+    let begin = Instant::now();
+    while times.is_empty() || begin.elapsed() < duration {
+        let start = Instant::now();
+        file.seek(SeekFrom::Start(times.len() as u64 % BLOCKS * 4096)).unwrap();
+        file.write_all(&block).unwrap();
+        file.sync_data().unwrap();
+        times.push(start.elapsed().as_nanos());
+    }
+    let per_second = times.len() as f64 / begin.elapsed().as_secs_f64();
+    times.sort_unstable();
+    Disk { per_second, p50_ms: at(&times, 0.5), p99_ms: at(&times, 0.99) }
+}
+
+fn postgres() -> Option<Postgres> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/bench/postgres.sh");
+    let run = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(run.status.success(), "{script}: {}", run.status);
+    serde_json::from_slice(&run.stdout).unwrap()
+}
+
+fn append(each: usize) -> Append {
     let directory = tempfile::tempdir().unwrap();
     let organisation = TestOrganisation::new(1);
     let identity = Identity {
@@ -31,7 +151,7 @@ fn main() {
     for statement in organisation.opening() {
         node.append(statement.statement().bytes()).unwrap();
     }
-    let statements: Vec<_> = (0..THREADS as u64 * EACH)
+    let statements: Vec<_> = (0..(THREADS * each) as u64)
         .map(|n| {
             let mut observation = observation("evaluation/bench", n);
             observation.content.insert("note".into(), Value::Text("x".repeat(662)));
@@ -42,20 +162,19 @@ fn main() {
     let begin = Instant::now();
     let mut times: Vec<u128> = std::thread::scope(|scope| {
         let workers: Vec<_> =
-            statements.chunks(EACH as usize).map(|chunk| scope.spawn(|| drive(&node, chunk))).collect();
+            statements.chunks(each).map(|chunk| scope.spawn(|| drive(&node, chunk))).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
     let seconds = begin.elapsed().as_secs_f64();
     times.sort_unstable();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize] / 1000;
-    println!(
-        "{} statements of {bytes} bytes, {} in flight: {:.0} a second, p50 {} us, p99 {} us",
-        times.len(),
-        THREADS * IN_FLIGHT,
-        times.len() as f64 / seconds,
-        at(0.5),
-        at(0.99)
-    );
+    Append {
+        statements: times.len(),
+        bytes,
+        in_flight: THREADS * IN_FLIGHT,
+        per_second: times.len() as f64 / seconds,
+        p50_ms: at(&times, 0.5),
+        p99_ms: at(&times, 0.99),
+    }
 }
 
 fn drive(node: &Runtime, statements: &[std::sync::Arc<[u8]>]) -> Vec<u128> {
