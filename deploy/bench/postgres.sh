@@ -6,7 +6,7 @@
 set -euo pipefail
 export LC_ALL=C
 clients=${CLIENTS:-16}
-seconds=${SECONDS_EACH:-15}
+seconds=${SECONDS_EACH:-10}
 
 absent() { echo "postgres.sh: $*" >&2; echo null; exit 0; }
 

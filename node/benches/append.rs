@@ -22,8 +22,11 @@ use serde::{Deserialize, Serialize};
 
 const THREADS: usize = 4;
 const IN_FLIGHT: usize = 64;
-const EACH: usize = 20_000;
+const EACH: usize = 10_000;
+/// The three are measured in turn, so many times: a disk's mood changes within a minute.
+const ROUNDS: usize = 3;
 
+/// Of each the round with the median rate, and the rates of all rounds.
 #[derive(Serialize)]
 struct Report {
     counterfoil: Append,
@@ -32,9 +35,17 @@ struct Report {
     disk: Disk,
     /// Appends a second, in PostgreSQL's.
     ratio: Option<f64>,
+    rounds: Vec<Rates>,
 }
 
 #[derive(Serialize)]
+struct Rates {
+    counterfoil: f64,
+    postgresql: Option<f64>,
+    disk: f64,
+}
+
+#[derive(Serialize, Clone)]
 struct Append {
     statements: usize,
     bytes: usize,
@@ -44,7 +55,7 @@ struct Append {
     p99_ms: f64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Clone)]
 struct Postgres {
     version: String,
     clients: u32,
@@ -56,7 +67,7 @@ struct Postgres {
 }
 
 /// Writes of 4 KiB into a file that is there already, each followed by `fdatasync`, one after the other.
-#[derive(Serialize)]
+#[derive(Serialize, Clone)]
 struct Disk {
     per_second: f64,
     p50_ms: f64,
@@ -66,14 +77,30 @@ struct Disk {
 fn main() {
     // `cargo test --benches` runs this without the flag: a short run then shows that it works.
     let in_full = std::env::args().any(|argument| argument == "--bench");
-    let disk = disk(Duration::from_secs(if in_full { 3 } else { 0 }));
-    let counterfoil = append(if in_full { EACH } else { 100 });
     if !in_full {
+        disk(Duration::ZERO);
+        append(100);
         return;
     }
-    let postgresql = postgres();
+    let rounds: Vec<_> =
+        (0..ROUNDS).map(|_| (disk(Duration::from_secs(2)), append(EACH), postgres())).collect();
+    let counterfoil = median(rounds.iter().map(|round| round.1.clone()), |round| round.per_second).unwrap();
+    let postgresql = median(rounds.iter().filter_map(|round| round.2.clone()), |round| round.per_second);
     let ratio = postgresql.as_ref().map(|other| counterfoil.per_second / other.per_second);
-    let report = Report { counterfoil, postgresql, disk, ratio };
+    let report = Report {
+        disk: median(rounds.iter().map(|round| round.0.clone()), |round| round.per_second).unwrap(),
+        counterfoil,
+        postgresql,
+        ratio,
+        rounds: rounds
+            .iter()
+            .map(|(disk, counterfoil, postgresql)| Rates {
+                counterfoil: counterfoil.per_second,
+                postgresql: postgresql.as_ref().map(|round| round.per_second),
+                disk: disk.per_second,
+            })
+            .collect(),
+    };
     print(&report);
     // Cargo says where the target directory is only by way of a folder in it.
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("bench");
@@ -81,6 +108,13 @@ fn main() {
     let path = folder.join("report.json");
     std::fs::write(&path, serde_json::to_string_pretty(&report).unwrap() + "\n").unwrap();
     println!("\n{}", path.display());
+}
+
+fn median<T>(rounds: impl Iterator<Item = T>, rate: impl Fn(&T) -> f64) -> Option<T> {
+    let mut rounds: Vec<T> = rounds.collect();
+    rounds.sort_by(|a, b| rate(a).total_cmp(&rate(b)));
+    let middle = rounds.len() / 2;
+    rounds.into_iter().nth(middle)
 }
 
 fn print(report: &Report) {
@@ -102,6 +136,11 @@ fn print(report: &Report) {
     line("the disk: 4 KiB and fdatasync, one after the other", disk.per_second, disk.p50_ms, disk.p99_ms);
     if let Some(ratio) = report.ratio {
         println!("counterfoil : PostgreSQL = {ratio:.2}");
+    }
+    for (n, round) in report.rounds.iter().enumerate() {
+        let other = round.postgresql.map_or("-".to_owned(), |rate| format!("{rate:.0}"));
+        let (ours, disk) = (round.counterfoil, round.disk);
+        println!("round {}: counterfoil {ours:.0}, PostgreSQL {other}, disk {disk:.0}", n + 1);
     }
 }
 
