@@ -12,7 +12,7 @@ endif
 # RocksDB, built once for all profiles; without the archive cargo builds its own.
 ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup fmt lint doc test sim bench
+.PHONY: help setup fmt lint doc build demo test sim bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ lint: setup ## clippy, warnings denied
 
 doc: setup ## the API documentation, warnings denied
 	@$(ROCKSDB) RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+build: setup ## the command, in release
+	@$(ROCKSDB) cargo build --release --locked -p counterfoil-node
+
+ARGS ?=
+demo: setup ## build, then play the story through four real nodes; ARGS='--exit --json' or ARGS=tamper
+	@$(ROCKSDB) cargo build --release --locked -q -p counterfoil-node; \
+	exec "$${CARGO_TARGET_DIR:-target}/release/counterfoil" demo $(ARGS)
 
 test: setup ## format, lints, docs and every test
 	@cargo fmt --check

@@ -13,10 +13,12 @@
 //! | [`clock`] | the only place that asks for the time |
 //! | [`runtime`] | the loop: inputs to the engine, effects to disk and network, answers to callers |
 //! | [`p2p`] | libp2p as a thin driver |
+//! | [`import`] | foreign documents, read into claims |
 //! | [`data`] | the data directory, and how a new organisation is made |
 //! | [`service`] | what a node does for its organisation |
 //! | [`api`] | HTTP over the owner's socket and over TCP |
 //! | [`cli`] | the command line |
+//! | [`demo`] | the demonstration |
 
 #![cfg_attr(
     test,
@@ -32,6 +34,8 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod data;
+pub mod demo;
+pub mod import;
 pub mod keystore;
 pub mod p2p;
 pub mod runtime;

@@ -190,6 +190,8 @@ pub fn router(node: Arc<Node>) -> Router {
             get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.impact(&t)).await),
         )
         .route("/v1/bundles", post(bundle))
+        .route("/v1/forks", get(async |State(n): Shared| run(n, |n| n.forks()).await))
+        .route("/v1/forks/{organisation}", get(fork))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "address", "there is nothing at this address"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(harden))
@@ -412,6 +414,10 @@ async fn recall(State(node): Shared, bytes: Bytes) -> Answered {
 
 async fn acknowledgements(State(node): Shared, Path(id): Path<String>) -> Answered {
     run(node, move |node| node.acknowledgements(&node.resolve(&id)?)).await
+}
+
+async fn fork(State(node): Shared, Path(text): Path<String>) -> Answered {
+    run(node, move |node| node.fork(&node.find_organisation(&text)?)).await
 }
 
 async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {

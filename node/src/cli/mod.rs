@@ -3,10 +3,13 @@
 mod authority;
 pub mod client;
 mod decide;
+mod demo;
+mod forks;
 mod init;
 mod lineage;
 mod links;
 mod mesh;
+mod observe;
 mod print;
 mod profile;
 mod proof;
@@ -68,6 +71,8 @@ enum Command {
     /// The mesh: found, invite, join, admit
     #[command(subcommand)]
     Mesh(mesh::Mesh),
+    /// Record what a document says
+    Observe(observe::Observe),
     /// Link to a statement of another organisation
     Link(links::Link),
     /// Cross-references and their other halves
@@ -102,10 +107,15 @@ enum Command {
     Receipt(proof::ReceiptCommand),
     /// Write the lineage of statements into one file that proves it offline
     Bundle(proof::BundleCommand),
-    /// Verify bundles and permits offline
+    /// Verify bundles, permits and proofs of forks offline
     Verify(proof::Verify),
     /// Check everything on disk; the node must not run
     Fsck,
+    /// Proofs that organisations signed contradicting heads
+    #[command(subcommand)]
+    Forks(forks::Forks),
+    /// Play a story through real nodes on this machine
+    Demo(demo::Demo),
     /// Completions for a shell
     Completions {
         /// Which shell
@@ -165,6 +175,7 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Sync(sync) => sync.run(&context)?,
         Command::Authority(authority) => authority.run(&context)?,
         Command::Mesh(mesh) => mesh.run(&context)?,
+        Command::Observe(observe) => observe.run(&context)?,
         Command::Link(link) => link.run(&context)?,
         Command::Links(links) => links.run(&context)?,
         Command::Accept(accept) => accept.run(&context)?,
@@ -183,6 +194,8 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Bundle(bundle) => bundle.run(&context)?,
         Command::Verify(verify) => return verify.run(&context),
         Command::Fsck => return proof::fsck(&context),
+        Command::Forks(forks) => forks.run(&context)?,
+        Command::Demo(demo) => demo.run(&context)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "counterfoil", &mut std::io::stdout());
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use counterfoil_protocol::bundle::{self, Outcome, Report};
+use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 
 use super::client::segment;
 use super::print::{short, time};
@@ -43,10 +44,10 @@ pub(super) struct BundleCommand {
     output: PathBuf,
 }
 
-/// Verify bundles and permits offline
+/// Verify bundles, permits and proofs of forks offline
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// Bundles
+    /// Bundles, permits, proofs of forks
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
@@ -85,6 +86,14 @@ impl Verify {
         let (mut all, mut failed) = (Vec::new(), false);
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
+            if !bundle::is_bundle(&bytes)
+                && let Ok(proof) = Misbehaviour::parse(&bytes)
+            {
+                let (convicts, value) = fork(context, file, &proof);
+                failed |= !convicts;
+                all.push(value);
+                continue;
+            }
             let report = bundle::verify(&bytes);
             failed |= !report.is_verified();
             print(context, file, &report);
@@ -92,6 +101,25 @@ impl Verify {
         }
         context.out.value(&all)?;
         Ok(if failed { VERIFICATION_FAILED } else { 0 })
+    }
+}
+
+/// A proof of misbehaviour, checked from its own bytes.
+fn fork(context: &Context, file: &std::path::Path, proof: &Misbehaviour) -> (bool, serde_json::Value) {
+    match proof.check() {
+        Ok((organisation, how)) => {
+            context
+                .out
+                .done(format!("{} proves that {organisation} signed contradicting heads", file.display()));
+            (
+                true,
+                serde_json::json!({ "file": file, "verified": true, "organisation": organisation, "how": how }),
+            )
+        }
+        Err(error) => {
+            context.out.bad(format!("{}: {error}", file.display()));
+            (false, serde_json::json!({ "file": file, "verified": false, "error": error.to_string() }))
+        }
     }
 }
 

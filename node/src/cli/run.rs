@@ -90,6 +90,9 @@ async fn serve(context: &Context, node: Arc<Node>, listener: TcpListener) -> any
     let unix = tokio::spawn(serve_unix(socket, router(node.clone()), stopped));
     let name = node.status()?.name;
     context.out.done(format!("{name} runs; API at http://{api}"));
+    if context.out.json {
+        println!("{}", serde_json::json!({ "name": name, "api": format!("http://{api}") }));
+    }
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     tokio::pin!(unix);
     tokio::select! {

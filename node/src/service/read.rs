@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_protocol::chain::CompactRange;
 use counterfoil_protocol::chain::checkpoint::verifier;
+use counterfoil_protocol::chain::misbehaviour::{Contradiction, Misbehaviour};
 use counterfoil_protocol::chain::proof::Subtrees as _;
 use counterfoil_protocol::chain::tile::{TilePath, bytes_of};
 use counterfoil_protocol::chain::tree::{Hash, LeafDigest};
+use counterfoil_protocol::chain::{CompactRange, Head};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{
-    BlobId, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
+    BlobId, ByteString, HeadHash, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
 use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
 use counterfoil_protocol::lineage::graph::{Direction, walk};
@@ -18,7 +19,7 @@ use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use serde::{Deserialize, Serialize};
 
-use super::{Node, ServiceError, covered};
+use super::{Blame, Node, ServiceError, covered};
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::p2p::peer_id;
 use crate::runtime::View;
@@ -132,6 +133,23 @@ pub struct StatementView {
     pub payload: serde_json::Value,
     /// One line for people.
     pub summary: String,
+}
+
+/// A proof that an organisation signed contradicting heads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForkView {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// Its name.
+    pub name: String,
+    /// What it signed.
+    pub how: String,
+    /// The two heads.
+    pub heads: (HeadHash, HeadHash),
+    /// Their sizes.
+    pub sizes: (TreeSize, TreeSize),
+    /// The proof, which verifies from its own bytes.
+    pub proof: ByteString,
 }
 
 /// Which statements are wanted from the log.
@@ -258,6 +276,44 @@ impl Node {
                 })
             })
             .collect()
+    }
+
+    /// Proofs that organisations signed contradicting heads.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn forks(&self) -> Result<Vec<ForkView>, ServiceError> {
+        let view = self.view()?;
+        view.misbehaved.iter().map(|organisation| self.fork(organisation)).collect()
+    }
+
+    /// The proof that this organisation signed contradicting heads.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when there is none.
+    pub fn fork(&self, organisation: &OrganisationId) -> Result<ForkView, ServiceError> {
+        let bytes = self.store().misbehaviour(organisation)?;
+        let absent = || ServiceError::absent(format!("no proof against {organisation} is here"));
+        let bytes = bytes.ok_or_else(absent)?;
+        let damaged = |error: String| ServiceError::new(Blame::Node, "misbehaviour", error);
+        let proof = Misbehaviour::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let (_, how) = proof.check().map_err(|error| damaged(error.to_string()))?;
+        let head =
+            |bytes: &ByteString| Head::parse(bytes.0.as_slice()).map_err(|error| damaged(error.to_string()));
+        let (one, other) = (head(&proof.one)?, head(&proof.other)?);
+        let names = Self::names(&self.view()?);
+        let how = match how {
+            Contradiction::Sequence => "two heads with one sequence number",
+            Contradiction::Root => "two roots for one size",
+        };
+        Ok(ForkView {
+            organisation: *organisation,
+            name: names.get(organisation).cloned().unwrap_or_default(),
+            how: how.into(),
+            heads: (one.hash(), other.hash()),
+            sizes: (one.claimed_size(), other.claimed_size()),
+            proof: ByteString(bytes),
+        })
     }
 
     pub(crate) fn kind_at(
