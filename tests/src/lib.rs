@@ -1,3 +1,4 @@
 //! Support for tests that need more than one crate.
 
+pub mod process;
 pub mod shared;
