@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use counterfoil_protocol::ids::Timestamp;
 use serde::Serialize;
 
 /// Where answers go, and in which form.
@@ -84,24 +85,39 @@ fn line(text: &str) {
 }
 
 /// A second as RFC 3339.
-pub(super) fn time(at: counterfoil_protocol::ids::Timestamp) -> String {
-    let at = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_secs(at.0));
-    at.map_or_else(|| "the end of time".into(), |at| humantime::format_rfc3339_seconds(at).to_string())
+pub(super) fn time(at: Timestamp) -> String {
+    let at = i64::try_from(at.0).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    at.map_or_else(|| "the end of time".into(), |at| at.to_string())
 }
 
-/// A date or RFC 3339 time as a second.
+/// A date (its first second in UTC) or RFC 3339 time as a second.
 ///
 /// # Errors
 /// What is wrong with the text.
-pub(super) fn parse_time(text: &str) -> anyhow::Result<counterfoil_protocol::ids::Timestamp> {
+pub(super) fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    let at = humantime::parse_rfc3339_weak(&whole)
+    let at: jiff::Timestamp = whole
+        .parse()
         .map_err(|error| anyhow::anyhow!("{text:?} is no date or time such as 2026-11-23: {error}"))?;
-    let seconds = at.duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    Ok(counterfoil_protocol::ids::Timestamp(seconds))
+    let seconds = u64::try_from(at.as_second());
+    Ok(Timestamp(seconds.map_err(|_| anyhow::anyhow!("{text:?} lies before 1970"))?))
 }
 
 /// The part of an id that people copy.
 pub(super) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(15).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_times_are_read_and_written() {
+        assert_eq!(parse_time("2026-11-23").unwrap(), parse_time("2026-11-23T00:00:00Z").unwrap());
+        assert_eq!(time(parse_time("2026-11-23T12:30:00+01:00").unwrap()), "2026-11-23T11:30:00Z");
+        for wrong in ["yesterday", "2026-13-01", "1969-12-31"] {
+            assert!(parse_time(wrong).unwrap_err().to_string().contains(wrong));
+        }
+    }
 }

@@ -57,7 +57,8 @@ impl Envelope {
         }
         let signatures: Option<Vec<_>> =
             listed.iter().map(|signature| text(signature, "/sig").and_then(base64)).collect();
-        let signatures = signatures.ok_or_else(|| wrong("a signature is not base64"))?;
+        let signatures =
+            signatures.ok_or_else(|| input.fail("dsse-signature", "a signature is not base64"))?;
         Ok(Self { payload_type: payload_type.to_owned(), payload, signatures })
     }
 

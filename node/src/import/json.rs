@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_protocol::codec::{Value, to_bytes};
+use counterfoil_protocol::codec::{Value, from_bytes, to_bytes};
 use counterfoil_protocol::ids::Timestamp;
 use counterfoil_protocol::limits::LABEL_BYTES_MAX;
 use counterfoil_protocol::observation::{ArtifactDigest, DigestAlgorithm, Metric, Subject};
@@ -13,7 +13,7 @@ const DEPTH_MAX: usize = 12;
 /// Largest single field that is copied into a claim, in bytes of CBOR.
 const FIELD_BYTES_MAX: usize = 24 * 1024;
 /// All fields of a claim together, in bytes of CBOR.
-pub(super) const CONTENT_BYTES_MAX: usize = 64 * 1024;
+const CONTENT_BYTES_MAX: usize = 48 * 1024;
 /// Most fractional digits, and largest exponent, of a number that becomes parts per million.
 const DIGITS_MAX: usize = 40;
 
@@ -60,9 +60,9 @@ fn convert(value: &Json, depth: usize) -> Option<Value> {
 
 /// A field of bounded size, or nothing when it is null, too large or too deep.
 pub(super) fn field(value: &Json) -> Option<Value> {
-    let value = convert(value, DEPTH_MAX)?;
-    let size = to_bytes(&value).ok()?.len();
-    (size <= FIELD_BYTES_MAX).then_some(value)
+    let bytes = to_bytes(&convert(value, DEPTH_MAX)?).ok()?;
+    // Read back, so that maps have the order that they will have in the statement.
+    from_bytes(&bytes, FIELD_BYTES_MAX).ok()
 }
 
 /// The fields of a claim. What is absent is left out; what does not fit is named under `omitted`.
@@ -265,8 +265,8 @@ mod tests {
     #[test]
     fn nothing_that_cbor_refuses_gets_into_a_claim() {
         let value = serde_json::json!({"a": [1, null, 0.5], "b": null, "c": {"d": u64::MAX}});
-        let bytes = to_bytes(&field(&value).unwrap()).unwrap();
-        assert!(counterfoil_protocol::codec::from_bytes(&bytes, 4096).is_ok());
+        let field_of_it = field(&value).unwrap();
+        assert_eq!(from_bytes(&to_bytes(&field_of_it).unwrap(), 4096), Ok(field_of_it));
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert_eq!(field(&deep), None);
     }

@@ -15,6 +15,7 @@
 //! signature, log entry or files, is refused, with the name of the check that failed.
 
 mod card;
+mod chain;
 mod cyclonedx;
 mod dsse;
 mod files;
@@ -31,10 +32,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use counterfoil_protocol::codec::Value;
+use counterfoil_protocol::codec::{Value, encode, from_bytes};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{BlobId, Timestamp};
-use counterfoil_protocol::limits::SUBJECTS_MAX;
+use counterfoil_protocol::limits::{PAYLOAD_BYTES_MAX, SUBJECTS_MAX};
 use counterfoil_protocol::observation::{Metric, Observation, Source, Subject};
 use serde_json::Value as Json;
 
@@ -45,6 +46,11 @@ pub use self::trust::Trust;
 pub const IMPORT_BYTES_MAX: usize = 4 << 20;
 /// Largest key, certificate or root file, in bytes.
 pub const TRUST_BYTES_MAX: usize = 1 << 20;
+
+/// Most metrics that one claim takes over.
+const METRICS_MAX: usize = 256;
+/// Largest claim, in bytes of CBOR; the statement around it takes the rest.
+const CLAIM_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - 16 * 1024;
 
 /// One claim out of one document.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,30 +233,45 @@ fn read_json(input: &Input<'_>, value: Json) -> Result<Imported, ImportError> {
     }
 }
 
-/// What holds for every claim, whatever it was read from.
+/// What holds for every claim, whatever it was read from: files, bounds, and what an observation must keep to.
 fn finish(input: &Input<'_>, mut imported: Imported) -> Result<Imported, ImportError> {
+    files::check(input, &mut imported)?;
+    let (mut cut, checks) = (Vec::new(), &mut imported.source.checks);
     for (what, list) in [("subjects", &mut imported.subjects), ("materials", &mut imported.materials)] {
         let mut seen = BTreeSet::new();
         list.retain(|subject| seen.insert(subject.key()));
         if list.len() > SUBJECTS_MAX {
-            let detail = format!("the first {SUBJECTS_MAX} of {} {what}", list.len());
-            imported.source.checks.push(proof::check("all-listed", false, detail));
+            cut.push(format!("the first {SUBJECTS_MAX} of {} {what}", list.len()));
             list.truncate(SUBJECTS_MAX);
         }
     }
-    files::check(input, &mut imported)?;
-    let observation = Observation {
+    if imported.metrics.len() > METRICS_MAX {
+        cut.push(format!("the first {METRICS_MAX} of {} metrics", imported.metrics.len()));
+        imported.metrics.truncate(METRICS_MAX);
+    }
+    checks.extend(cut.into_iter().map(|detail| proof::check("all-listed", false, detail)));
+
+    observation(&imported).check().map_err(|e| input.fail("claim", e))?;
+    let bytes = encode(&observation(&imported)).map_err(|e| input.fail("claim", e))?;
+    from_bytes(&bytes, CLAIM_BYTES_MAX).map_err(|e| input.fail("size", e))?;
+    Ok(imported)
+}
+
+/// The observation that the claim becomes, as far as the document decides it.
+fn observation(imported: &Imported) -> Observation {
+    Observation {
         claim: imported.claim.clone(),
         subjects: imported.subjects.clone(),
         effective: imported.effective.unwrap_or_default(),
         expires: imported.expires,
         adverse: imported.adverse,
-        content: BTreeMap::new(),
-        metrics: Vec::new(),
+        content: imported.content.clone(),
+        metrics: imported.metrics.clone(),
         derived_from: Vec::new(),
-        materials: Vec::new(),
-        source: None,
-    };
-    observation.check().map_err(|e| input.fail("claim", e))?;
-    Ok(imported)
+        materials: imported.materials.clone(),
+        source: Some(imported.source.clone()),
+    }
 }
+
+#[cfg(test)]
+mod tests;

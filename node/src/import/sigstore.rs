@@ -15,10 +15,11 @@ use sigstore_verify::types::{Artifact, ArtifactDigest as Digest, Bundle, HashAlg
 use sigstore_verify::{CertificateError, Error, PublicKeyVerificationPolicy, TransparencyLogError};
 use sigstore_verify::{Policy, VerificationPolicy, VerificationResult};
 
+use super::chain::{Untrusted, issuer_of};
 use super::dsse::{Envelope, base64};
 use super::json::{label, list, text};
 use super::proof::Proof;
-use super::trust::{Key, Root, Untrusted};
+use super::trust::{Key, Root};
 use super::{ImportError, Imported, Input, files};
 
 /// Most certificates, log entries or timestamps in one bundle.
@@ -176,7 +177,7 @@ fn prove(input: &Input<'_>, value: &Json, signed: &Signed) -> Result<Proof, Impo
     }
     let proof = match &signer {
         Signer::Key(key) => Proof::verified(check, key.signer(), format!("by {}", key.name)),
-        Signer::Certificate { leaf, chain } => match input.trust.issuer_of(leaf, chain) {
+        Signer::Certificate { leaf, chain } => match issuer_of(input.trust, leaf, chain) {
             Ok(anchor) => {
                 let digest = ArtifactDigest::sha256_of(leaf);
                 Proof::verified(
@@ -228,7 +229,8 @@ fn verify(
     roots: &[&Root],
     no_log: bool,
 ) -> Result<Proof, ImportError> {
-    let bundle: Bundle = serde_json::from_value(value.clone()).map_err(|e| input.fail("bundle", e))?;
+    let bundle: Bundle =
+        serde_json::from_value(without_bare_proofs(value)).map_err(|e| input.fail("bundle", e))?;
     let Some(artifact) = signed.artifact() else {
         return Ok(Proof::unverified(signed.check(), "its subject has no digest that could be looked up"));
     };
@@ -252,7 +254,10 @@ fn verify(
             }
         };
         let verdict = match (signed, input.files.first()) {
-            (Signed::Message { .. }, Some((name, path))) => {
+            // Rekor knows the artifact by SHA-256, so a bundle with another digest needs the artifact itself.
+            (Signed::Message { digest, .. }, Some((name, path)))
+                if digest.algorithm() != DigestAlgorithm::Sha256 =>
+            {
                 let file = File::open(path).map_err(|e| input.fail("file", format!("{name}: {e}")))?;
                 root.verifier.verify_reader(file, &bundle, policy.as_ref())
             }
@@ -270,6 +275,20 @@ fn verify(
         Some(e) => Err(input.fail(check_of(&e, signed), e)),
         None => Ok(Proof::unverified(signed.check(), "no root was given")),
     }
+}
+
+/// The bundle without inclusion proofs that end at no checkpoint. Version 0.1 allows them beside the log's promise;
+/// they prove nothing, because nobody signed the root that they lead to. The promise is still required.
+fn without_bare_proofs(value: &Json) -> Json {
+    let mut value = value.clone();
+    let promised = container(&value).ends_with("0.1");
+    let entries = value.pointer_mut("/verificationMaterial/tlogEntries").and_then(Json::as_array_mut);
+    for entry in entries.into_iter().flatten().filter(|_| promised) {
+        if text(entry, "/inclusionProof/checkpoint/envelope").is_none() {
+            entry.as_object_mut().map(|entry| entry.remove("inclusionProof"));
+        }
+    }
+    value
 }
 
 /// The findings of a verification that passed.

@@ -4,7 +4,7 @@ use counterfoil_protocol::observation::Subject;
 use serde_json::Value as Json;
 
 use super::json::{Content, digests, list, material, text, time_at};
-use super::proof::Proof;
+use super::proof::{Proof, check};
 use super::{ImportError, Imported, Input, model_signing};
 
 /// What `_type` of every Statement begins with.
@@ -23,7 +23,7 @@ struct Reading {
 pub(super) fn read(
     input: &Input<'_>,
     value: &Json,
-    proof: Proof,
+    mut proof: Proof,
     container: &str,
 ) -> Result<Imported, ImportError> {
     let wrong = |what: &str| input.fail("statement", what);
@@ -32,7 +32,7 @@ pub(super) fn read(
         return Err(wrong("its type is none of the in-toto Statements v0.1 and v1"));
     }
     let predicate_type = text(value, "/predicateType").ok_or_else(|| wrong("it has no predicate type"))?;
-    let subjects = subjects(input, value)?;
+    let subjects = subjects(input, value, &mut proof)?;
     let empty = Json::Null;
     let predicate = value.get("predicate").unwrap_or(&empty);
 
@@ -74,18 +74,27 @@ fn format(claim: &str, predicate_type: &str, container: &str) -> String {
     super::json::label(&format!("in-toto/{what}{dash}{version}{plus}{container}"))
 }
 
-fn subjects(input: &Input<'_>, value: &Json) -> Result<Vec<Subject>, ImportError> {
+fn subjects(input: &Input<'_>, value: &Json, proof: &mut Proof) -> Result<Vec<Subject>, ImportError> {
     let mut subjects = Vec::new();
     for subject in list(value, "/subject") {
         // `_` is what signers write for "no name".
-        let name = text(subject, "/name").filter(|name| *name != "_");
-        let mut found =
-            digests(name, subject.get("digest")).map_err(|detail| input.fail("subject-digest", detail))?;
-        if found.is_empty() {
-            let name = name.ok_or_else(|| input.fail("statement", "a subject without name and digest"))?;
-            found.push(Subject::Named(name.to_owned()));
-        }
-        subjects.append(&mut found);
+        let name = text(subject, "/name").or_else(|| text(subject, "/uri")).filter(|name| *name != "_");
+        let found = match (digests(name, subject.get("digest")), name) {
+            (Ok(found), _) if !found.is_empty() => found,
+            (Ok(_), Some(name)) => vec![Subject::Named(name.to_owned())],
+            // A digest that is none identifies nothing; the name is what is left.
+            (Err(detail), Some(name)) => {
+                proof.checks.push(check(
+                    "subject-digest",
+                    false,
+                    format!("{detail}; known by its name only"),
+                ));
+                vec![Subject::Named(name.to_owned())]
+            }
+            (Ok(_), None) => return Err(input.fail("statement", "a subject without name and digest")),
+            (Err(detail), None) => return Err(input.fail("subject-digest", detail)),
+        };
+        subjects.extend(found);
     }
     if subjects.is_empty() {
         return Err(input.fail("statement", "it has no subject"));

@@ -1,23 +1,18 @@
 //! Keys, certificates and roots that the importer was given, and what they verify.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use counterfoil_protocol::digest::sha256;
 use data_encoding::HEXLOWER;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sigstore_verify::Verifier;
-use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme, WEBPKI_VERIFICATION_ALGS};
+use sigstore_verify::crypto::{KeyAlgorithm, SigningScheme};
 use sigstore_verify::crypto::{parse_certificate_info, verify_signature, verify_signature_prehashed};
 use sigstore_verify::trust_root::TrustedRoot;
 use sigstore_verify::types::{DerCertificate, DerPublicKey, HashAlgorithm, SignatureBytes};
-use webpki::{EndEntityCert, KeyUsage};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use super::{ImportError, TRUST_BYTES_MAX};
-
-/// Object identifier of the extended key usage "code signing", in DER without its header.
-const CODE_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 3];
 
 /// Keys, certificates and roots that the importer trusts.
 #[derive(Default)]
@@ -40,9 +35,9 @@ impl std::fmt::Debug for Trust {
 }
 
 /// A certificate that may end a chain.
-struct Anchor {
-    name: String,
-    anchor: TrustAnchor<'static>,
+pub(super) struct Anchor {
+    pub(super) name: String,
+    pub(super) certificate: Certificate,
 }
 
 /// A sigstore trusted root, ready to verify with.
@@ -57,14 +52,6 @@ pub(super) struct Key {
     pub(super) name: String,
     pub(super) der: DerPublicKey,
     schemes: &'static [SigningScheme],
-}
-
-/// Why a certificate is not trusted.
-pub(super) enum Untrusted {
-    /// No given certificate issued it.
-    Unknown,
-    /// It is broken, or used for what it does not allow.
-    Refused(String),
 }
 
 impl Key {
@@ -176,9 +163,8 @@ impl Trust {
             match label {
                 "PUBLIC KEY" => keys.push(Key::new(name, DerPublicKey::new(der))?),
                 "CERTIFICATE" => {
-                    let der = CertificateDer::from(der);
-                    let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|e| e.to_string())?;
-                    anchors.push(Anchor { name: name.to_owned(), anchor: anchor.to_owned() });
+                    let certificate = Certificate::from_der(&der).map_err(|e| e.to_string())?;
+                    anchors.push(Anchor { name: name.to_owned(), certificate });
                 }
                 other => return Err(format!("a PEM block {:?}", other.chars().take(40).collect::<String>())),
             }
@@ -204,29 +190,8 @@ impl Trust {
         self.keys.iter().find(|key| key.verifies(message, signature))
     }
 
-    /// The given certificate that ends the chain from `leaf`.
-    ///
-    /// The chain is judged at the first second of the leaf's validity: nothing else is known of the time of signing,
-    /// and whether an old signature still counts is the affair of who weighs it.
-    pub(super) fn issuer_of(&self, leaf: &[u8], chain: &[Vec<u8>]) -> Result<&str, Untrusted> {
-        let refused = |e: &dyn std::fmt::Display| Untrusted::Refused(e.to_string());
-        let info = parse_certificate_info(&DerCertificate::from_bytes(leaf)).map_err(|e| refused(&e))?;
-        let start = u64::try_from(info.not_before.as_second()).map_err(|e| refused(&e))?;
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(start));
-        let leaf = CertificateDer::from(leaf);
-        let leaf = EndEntityCert::try_from(&leaf).map_err(|e| refused(&e))?;
-        let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let mut verdict = Untrusted::Unknown;
-        for anchor in &self.anchors {
-            let usage = KeyUsage::required(CODE_SIGNING);
-            let anchors = std::slice::from_ref(&anchor.anchor);
-            match leaf.verify_for_usage(WEBPKI_VERIFICATION_ALGS, anchors, &chain, time, usage, None, None) {
-                Ok(_) => return Ok(&anchor.name),
-                Err(webpki::Error::UnknownIssuer) => {}
-                Err(e) => verdict = refused(&e),
-            }
-        }
-        Err(verdict)
+    pub(super) fn anchors(&self) -> &[Anchor] {
+        &self.anchors
     }
 }
 
