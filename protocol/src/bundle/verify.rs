@@ -17,7 +17,7 @@ use crate::statement::{Statement, Verified, verify as verify_statement};
 
 /// What passing does not prove.
 const DOES_NOT_PROVE: [&str; 4] = [
-    "who is behind an organisation's id: compare it with what the organisation publishes, or give a trust file",
+    "who is behind an organisation's id: compare it with what the organisation publishes",
     "that what authorities claim is true: only that they said so, and were allowed to",
     "that a decider weighed all evidence it could have known: only what it did weigh, and what follows from that",
     "that the chains have not gone on since: each was as shown when its head was signed",
