@@ -426,9 +426,11 @@ fn recall(stage: &mut Stage, plot: &mut Plot) -> anyhow::Result<()> {
     plot.verdicts.push(mode);
     plot.decisions.push(text(&value, "decision")?);
     stage.done("Meridian recalls the dataset; St Brigid's next request: REFUSE");
-    let impact = stage.until("the decision at Meridian", PROVIDER, &["impact", &recall], |impact| {
+    let impact = stage.until("the decisions at Meridian", PROVIDER, &["impact", &recall], |impact| {
         impact.get("nodes").and_then(Value::as_array).is_some_and(|nodes| {
-            nodes.iter().any(|node| node.get("node").and_then(Value::as_str) == Some(&plot.decision))
+            let names =
+                |id: &String| nodes.iter().any(|node| node.get("node").and_then(Value::as_str) == Some(id));
+            plot.decisions.iter().all(names)
         })
     })?;
     let decisions = impact.get("nodes").and_then(Value::as_array).into_iter().flatten();
