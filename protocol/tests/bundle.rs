@@ -7,18 +7,22 @@
     reason = "a test that fails this way says where"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use counterfoil_protocol::actuation::{Effect, Mode, Permit, Request};
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
 use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Profile};
-use counterfoil_protocol::bundle::{ChainSource, Outcome, Report, Source, verify, write};
-use counterfoil_protocol::chain::cosignature::cosign;
+use counterfoil_protocol::bundle::{
+    ChainSource, Outcome, Report, Source, TrustFile, Wanted, verify, verify_with, write,
+};
+use counterfoil_protocol::chain::checkpoint::verifier;
+use counterfoil_protocol::chain::cosignature::{cosign, witness_name};
+use counterfoil_protocol::chain::note::VerifierKey;
 use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees, inclusion_proof};
 use counterfoil_protocol::chain::receipt::receipt;
-use counterfoil_protocol::chain::{CompactRange, HeadDraft, SignedHead};
+use counterfoil_protocol::chain::{CompactRange, HeadDraft, LeafDigest, SignedHead};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{
@@ -42,14 +46,16 @@ struct Chain {
     statements: Vec<Verified>,
     head: Option<SignedHead>,
     cosignatures: Vec<String>,
+    /// Positions whose statements whoever writes the bundle does not have.
+    withheld: BTreeSet<Position>,
 }
 
 impl Chain {
     fn new(seed: u64) -> Self {
         let organisation = TestOrganisation::new(seed);
         let state = OrganisationState::from_inception(organisation.inception.statement()).unwrap();
-        let mut chain =
-            Self { organisation, state, statements: Vec::new(), head: None, cosignatures: Vec::new() };
+        let (statements, cosignatures, withheld) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut chain = Self { organisation, state, statements, head: None, cosignatures, withheld };
         for statement in chain.organisation.opening() {
             chain.append(statement);
         }
@@ -139,8 +145,19 @@ impl Source for Mesh {
         organisation: &OrganisationId,
         position: Position,
     ) -> Result<Option<Arc<[u8]>>, Infallible> {
-        let statement = self.chains[organisation].statements.get(position.0 as usize);
+        let chain = &self.chains[organisation];
+        let statement =
+            chain.statements.get(position.0 as usize).filter(|_| !chain.withheld.contains(&position));
         Ok(statement.map(|statement| statement.bytes().clone()))
+    }
+    fn withheld(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<LeafDigest>, Infallible> {
+        let withheld = self.chains[organisation].withheld.contains(&position);
+        let statement = self.chains[organisation].statements.get(position.0 as usize);
+        Ok(statement.filter(|_| withheld).map(Verified::leaf_digest))
     }
     fn chain(&self, organisation: &OrganisationId) -> Result<Option<ChainSource>, Infallible> {
         let chain = &self.chains[organisation];
@@ -301,8 +318,8 @@ fn redigested(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn a_lineage_is_proven_from_its_bundle_alone_and_decided_again_byte_for_byte() {
     let (mesh, about) = story();
-    let bytes = write(&mesh, &about).unwrap();
-    assert_eq!(write(&mesh, &[about[1], about[0]]).unwrap(), bytes);
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
+    assert_eq!(write(&mesh, &Wanted::lineage(&[about[1], about[0]])).unwrap(), bytes);
     let report = verify(&bytes);
     assert_eq!(report.failures().collect::<Vec<_>>(), Vec::<&_>::new());
     assert!(report.is_verified() && report.checks.iter().all(|c| c.outcome == Outcome::Passed));
@@ -320,26 +337,93 @@ fn a_lineage_is_proven_from_its_bundle_alone_and_decided_again_byte_for_byte() {
     assert_eq!(included, there - 1, "the other evaluation has no part in it");
 }
 
+/// All that the supplier said from `first` to `last`.
+fn period(mesh: &Mesh, first: u64, last: u64) -> Wanted {
+    let supplier = TestOrganisation::new(1).id();
+    assert!(mesh.chains.contains_key(&supplier));
+    Wanted { about: vec![], period: Some((Timestamp(first), Timestamp(last), vec![supplier])) }
+}
+
+fn outcome(report: &Report, check: &str) -> Vec<Outcome> {
+    report.checks.iter().filter(|one| one.check == check).map(|one| one.outcome).collect()
+}
+
+#[test]
+fn a_period_is_complete_and_bounded_or_says_what_is_missing() {
+    let (mut mesh, _) = story();
+    // Everything in this story was issued at second 1000.
+    let whole = verify(&write(&mesh, &period(&mesh, 1000, 1000)).unwrap());
+    assert!(whole.is_verified(), "{:?}", failed(&whole));
+    assert_eq!(
+        (outcome(&whole, "range"), outcome(&whole, "period")),
+        (vec![Outcome::Passed], vec![Outcome::Passed])
+    );
+    let supplier = TestOrganisation::new(1).id();
+    let entry = whole.organisations.iter().find(|one| one.organisation == supplier).unwrap();
+    assert_eq!(entry.included as u64, entry.size.0);
+    // A period in which nothing was said is empty, and that is proven too.
+    for (first, last) in [(1, 999), (1001, 2000)] {
+        let empty = verify(&write(&mesh, &period(&mesh, first, last)).unwrap());
+        assert!(empty.is_verified(), "{:?}", failed(&empty));
+        assert_eq!(outcome(&empty, "period"), [Outcome::Passed]);
+    }
+    // What is withheld is counted, not hidden.
+    mesh.chains.get_mut(&supplier).unwrap().withheld.insert(Position(5));
+    let partly = verify(&write(&mesh, &period(&mesh, 1000, 1000)).unwrap());
+    assert!(partly.is_verified());
+    assert_eq!(outcome(&partly, "range"), [Outcome::NotProven]);
+}
+
+#[test]
+fn witnesses_say_when_a_statement_was_there_at_the_latest() {
+    let (mesh, about) = story();
+    let report = verify(&write(&mesh, &Wanted::lineage(&about)).unwrap());
+    let supplier = TestOrganisation::new(1).id();
+    let (seen, unseen): (Vec<_>, Vec<_>) =
+        report.times.iter().partition(|times| times.organisation == supplier);
+    assert!(seen.iter().all(|times| times.not_after == Some(Timestamp(1500))), "{seen:?}");
+    assert!(unseen.iter().all(|times| times.not_after.is_none()));
+}
+
+#[test]
+fn a_trust_file_says_whose_chains_are_meant_and_whose_cosignatures_count() {
+    let (mesh, about) = story();
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
+    let (supplier, deployer) = (TestOrganisation::new(1), TestOrganisation::new(2));
+    let log = verifier(&supplier.id(), supplier.chain_key.public_key()).unwrap();
+    let witness =
+        VerifierKey::cosigner(&witness_name(&deployer.id()), deployer.witness_key.public_key()).unwrap();
+    let names = format!("log {log}\norganisation {} hospital\n", deployer.id());
+    let check = |text: &str| failed(&verify_with(&bytes, &TrustFile::parse(text).unwrap()));
+    assert_eq!(check(&names), Vec::<&str>::new());
+    assert_eq!(check(&format!("log {log}\n")), ["trust"]);
+    // The deployer had seen the supplier's head; nobody had seen the deployer's.
+    let quorum = format!("{names}witness w {witness}\ngroup g 1 w\nquorum g\n");
+    assert_eq!(check(&quorum), ["trust-quorum"]);
+}
+
 #[test]
 fn what_is_unknown_is_refused_by_name() {
     let (mesh, _) = story();
     let unknown = StatementId::from_bytes([9; 32]);
-    assert!(write(&mesh, &[unknown]).unwrap_err().to_string().contains(&unknown.to_string()));
-    assert_eq!(failed(&verify(b"")), ["file-form"]);
-    assert_eq!(failed(&verify(b"CFBUNDLE\x02")), ["file-form"]);
+    assert!(
+        write(&mesh, &Wanted::lineage(&[unknown])).unwrap_err().to_string().contains(&unknown.to_string())
+    );
+    assert_eq!(failed(&verify(b"")), ["file-digest", "file-form"]);
+    assert_eq!(failed(&verify(b"CFBUNDLE\x02")), ["file-digest", "file-form"]);
 }
 
 #[test]
 fn every_changed_byte_fails_and_names_a_check() {
     let (mesh, about) = story();
-    let bytes = write(&mesh, &about).unwrap();
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
     // Every seventh byte keeps this quick; the property below takes any byte.
     for at in (0..bytes.len()).step_by(7 * 13) {
         let mut changed = bytes.clone();
         changed[at] ^= 0x20;
         let report = verify(&changed);
         assert!(!report.is_verified(), "byte {at}");
-        assert!(report.failures().next().is_some(), "byte {at}");
+        assert_eq!(report.failures().next().unwrap().check, "file-digest", "byte {at}");
     }
 }
 
@@ -350,7 +434,7 @@ proptest! {
         at in any::<prop::sample::Index>(), bit in 0u8..8
     ) {
         let (mesh, about) = story();
-        let bytes = write(&mesh, &about).unwrap();
+        let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
         let at = at.index(bytes.len() - 34);
         let mut changed = bytes;
         changed[at] ^= 1 << bit;

@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use counterfoil_protocol::actuation::Request as ActionRequest;
 use counterfoil_protocol::admissibility::Composition;
+use counterfoil_protocol::bundle::Wanted;
 use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
 use counterfoil_protocol::ids::{StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Answer, Ballot, Charter, Recognition, Relation};
@@ -139,12 +140,19 @@ pub struct TextBody {
     pub text: String,
 }
 
-/// Statements that a bundle is to be about.
-#[derive(Debug, Serialize, Deserialize)]
+/// What a bundle is to prove.
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleBody {
-    /// Their ids.
+    /// The lineage of these statements.
+    #[serde(default)]
     pub about: Vec<String>,
+    /// Everything that was said from the first to the last second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<(Timestamp, Timestamp)>,
+    /// By these organisations: ids, prefixes or names; by the own one where nobody is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub organisations: Vec<String>,
 }
 
 /// The API of a node.
@@ -422,7 +430,16 @@ async fn fork(State(node): Shared, Path(text): Path<String>) -> Answered {
 
 async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: BundleBody = body(&bytes)?;
-    let bytes = call(node, move |node| node.bundle(&resolved(node, &wish.about)?)).await?;
+    let bytes = call(node, move |node| {
+        let named = wish.organisations.iter().map(|text| node.find_organisation(text));
+        let mut organisations = named.collect::<Result<Vec<_>, _>>()?;
+        if organisations.is_empty() {
+            organisations.push(node.organisation());
+        }
+        let period = wish.period.map(|(first, last)| (first, last, organisations));
+        node.bundle(&Wanted { about: resolved(node, &wish.about)?, period })
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, "application/vnd.counterfoil.bundle")], bytes).into_response())
 }
 

@@ -116,7 +116,7 @@ impl Decide {
         let decided: Decided = context.client.post("/v1/decisions", &body)?;
         explain(context.out, &decided);
         if let (Some(permit), Some(file)) = (&decided.permit, &self.output) {
-            let about = BundleBody { about: vec![permit.to_string()] };
+            let about = BundleBody { about: vec![permit.to_string()], ..BundleBody::default() };
             let bytes = context.client.post_for_bytes("/v1/bundles", &about)?;
             std::fs::write(file, bytes).with_context(|| file.display().to_string())?;
             context.out.done(format!("the permit is in {}", file.display()));
@@ -215,7 +215,7 @@ impl PermitCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
         let Self::Verify { file, actuator, at } = self;
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let (report, about) = bundle::open(&bytes);
+        let (report, about) = bundle::open(&bytes, None);
         let at: Timestamp = match at {
             Some(text) => parse_time(&text)?,
             None => clock::now().timestamp(),

@@ -105,7 +105,7 @@ enum Command {
     Recall(lineage::RecallCommand),
     /// The proof that a statement stands in its chain
     Receipt(proof::ReceiptCommand),
-    /// Write the lineage of statements into one file that proves it offline
+    /// Write the lineage of statements, or a period, into one file that proves it offline
     Bundle(proof::BundleCommand),
     /// Verify bundles, permits and proofs of forks offline
     Verify(proof::Verify),

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use counterfoil_protocol::bundle::{self, Outcome, Report};
+use counterfoil_protocol::bundle::{self, Outcome, Report, TrustFile};
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
+use counterfoil_protocol::ids::Timestamp;
 
 use super::client::segment;
-use super::print::{short, time};
+use super::print::{parse_time, short, time};
 use super::{Context, VERIFICATION_FAILED};
 use crate::api::routes::BundleBody;
 use crate::service::proof::Proof;
@@ -33,12 +34,18 @@ enum ReceiptFormat {
     TlogProof,
 }
 
-/// Write the lineage of statements into one file that proves it offline
+/// Write the lineage of statements, or a period, into one file that proves it offline
 #[derive(Debug, Args)]
 pub(super) struct BundleCommand {
     /// Statements that it is to be about
-    #[arg(required = true)]
+    #[arg(required_unless_present = "period")]
     ids: Vec<String>,
+    /// Everything that was said from the first to the last moment, as dates or times
+    #[arg(long, value_name = "A..B", value_parser = period)]
+    period: Option<(Timestamp, Timestamp)>,
+    /// By this organisation; may be repeated; by the own one where none is named
+    #[arg(long, requires = "period")]
+    organisation: Vec<String>,
     /// Where to write it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -50,6 +57,18 @@ pub(super) struct Verify {
     /// Bundles, permits, proofs of forks
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Whose chains are meant and whose cosignatures count: a C2SP tlog-policy with `organisation ID NAME` lines
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+}
+
+/// `A..B`; a date as the end means its last second.
+fn period(text: &str) -> Result<(Timestamp, Timestamp), String> {
+    let (first, last) = text.split_once("..").ok_or("a period is A..B, such as 2026-11-01..2026-11-30")?;
+    let first = parse_time(first).map_err(|error| error.to_string())?;
+    let end = parse_time(last).map_err(|error| error.to_string())?;
+    let end = if last.len() == 10 { end.plus(86_399) } else { end };
+    if first > end { Err(format!("{text:?} ends before it begins")) } else { Ok((first, end)) }
 }
 
 impl ReceiptCommand {
@@ -72,7 +91,8 @@ impl ReceiptCommand {
 
 impl BundleCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let bytes = context.client.post_for_bytes("/v1/bundles", &BundleBody { about: self.ids })?;
+        let wanted = BundleBody { about: self.ids, period: self.period, organisations: self.organisation };
+        let bytes = context.client.post_for_bytes("/v1/bundles", &wanted)?;
         std::fs::write(&self.output, &bytes).with_context(|| self.output.display().to_string())?;
         context.out.done(format!("{} bytes in {}", bytes.len(), self.output.display()));
         context.out.next(format!("counterfoil verify {}", self.output.display()));
@@ -83,6 +103,13 @@ impl BundleCommand {
 impl Verify {
     /// Ends with 3 when any file does not verify.
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
+        let trust = match &self.trust {
+            Some(file) => {
+                let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+                Some(TrustFile::parse(&text).with_context(|| file.display().to_string())?)
+            }
+            None => None,
+        };
         let (mut all, mut failed) = (Vec::new(), false);
         for file in &self.files {
             let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
@@ -94,7 +121,7 @@ impl Verify {
                 all.push(value);
                 continue;
             }
-            let report = bundle::verify(&bytes);
+            let (report, _) = bundle::open(&bytes, trust.as_ref());
             failed |= !report.is_verified();
             print(context, file, &report);
             all.push(serde_json::json!({ "file": file, "verified": report.is_verified(), "report": report }));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use counterfoil_protocol::bundle::{self, ChainSource, Source};
+use counterfoil_protocol::bundle::{self, ChainSource, Source, Wanted};
+use counterfoil_protocol::chain::LeafDigest;
 use counterfoil_protocol::chain::proof::{Subtrees, inclusion_proof};
 use counterfoil_protocol::chain::receipt::{receipt, tlog_proof};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
@@ -66,13 +67,19 @@ impl Node {
         })
     }
 
-    /// The bundle that proves the lineage of these statements.
+    /// The bundle that proves what is wanted.
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub fn bundle(&self, about: &[StatementId]) -> Result<Vec<u8>, ServiceError> {
+    pub fn bundle(&self, wanted: &Wanted) -> Result<Vec<u8>, ServiceError> {
+        if wanted.about.is_empty() && wanted.period.is_none() {
+            return Err(ServiceError::caller(
+                "bundle",
+                "name the statements that it is to be about, or a period",
+            ));
+        }
         let view = self.view()?;
-        Ok(bundle::write(&StoredLineage { store: self.store(), view: &view }, about)?)
+        Ok(bundle::write(&StoredLineage { store: self.store(), view: &view }, wanted)?)
     }
 }
 
@@ -109,6 +116,17 @@ impl Source for StoredLineage<'_> {
         Ok(match self.store.entry(organisation, position)? {
             Some(StoredEntry::Statement(bytes)) => Some(bytes),
             Some(StoredEntry::Withheld(_)) | None => None,
+        })
+    }
+
+    fn withheld(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<LeafDigest>, StoreError> {
+        Ok(match self.store.entry(organisation, position)? {
+            Some(StoredEntry::Withheld(digest)) => Some(digest),
+            Some(StoredEntry::Statement(_)) | None => None,
         })
     }
 

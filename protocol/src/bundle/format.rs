@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chain::Hash;
 use crate::chain::proof::MissingSubtree;
+use crate::chain::{Hash, LeafDigest};
 use crate::codec::{self, CodecError, Value};
 use crate::digest::blake3;
-use crate::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
+use crate::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use crate::limits::BUNDLE_BYTES_MAX;
 
 const MAGIC: &[u8] = b"CFBUNDLE";
@@ -24,8 +24,26 @@ pub struct Manifest {
     /// Proofs that organisations signed contradicting heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misbehaviour: Vec<ByteString>,
+    /// Parts of chains that are here without a gap.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<Range>,
+    /// The first and last second of the period that the ranges are to cover.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<(Timestamp, Timestamp)>,
     /// How many chains follow.
     pub sections: u64,
+}
+
+/// A part of a chain of which every entry is here: the statement, or its digest where it is withheld.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// Whose chain.
+    pub organisation: OrganisationId,
+    /// The first position.
+    pub from: Position,
+    /// The position behind the last.
+    pub to: Position,
 }
 
 /// One chain, followed by `statements` items of type [`Included`] in chain order.
@@ -56,14 +74,18 @@ pub struct Earlier {
     pub proof: Vec<Hash>,
 }
 
-/// One statement with its place.
+/// One entry with its place: a statement, or in a range the digest of one that is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Included {
     /// Position in its chain.
     pub position: Position,
-    /// The statement's bytes.
-    pub statement: ByteString,
+    /// The statement's bytes; none where they are withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<ByteString>,
+    /// The statement's digest, where its bytes are withheld.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<LeafDigest>,
     /// Inclusion path to the head (RFC 9162, section 2.1.3).
     pub path: Vec<Hash>,
 }
@@ -106,13 +128,18 @@ pub enum BundleError {
 pub(super) struct Unverified {
     pub(super) manifest: Manifest,
     pub(super) sections: Vec<(Section, Vec<Included>)>,
-    /// Whether the digest at the end is that of the rest.
-    pub(super) digest_holds: bool,
 }
 
 /// Whether a file begins like a bundle.
 pub fn is_bundle(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
+}
+
+/// Whether the file ends with the digest of what stands before it, whatever that is.
+pub(super) fn digest_holds(bytes: &[u8]) -> bool {
+    let Some((rest, digest)) = bytes.split_last_chunk::<32>() else { return false };
+    // A byte string of 32 bytes.
+    rest.strip_suffix(&[0x58, 0x20]).is_some_and(|covered| blake3(covered) == *digest)
 }
 
 /// Writes the items and the digest.
@@ -156,13 +183,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Unverified, BundleError> {
         }
         sections.push((section, statements));
     }
-    let covered = bytes.len() - items.rest.len();
-    let digest: ByteString = items.next()?;
+    let _digest: ByteString = items.next()?;
     if !items.rest.is_empty() {
         return Err(BundleError::Length);
     }
-    let digest_holds = bytes.get(..covered).is_some_and(|covered| blake3(covered) == *digest.0);
-    Ok(Unverified { manifest, sections, digest_holds })
+    Ok(Unverified { manifest, sections })
 }
 
 struct Items<'a> {

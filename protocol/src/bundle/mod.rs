@@ -12,15 +12,19 @@
 //! these alone [`verify()`] checks each signature and position again and computes each decision anew.
 
 mod format;
+mod ranges;
 mod replay;
 mod report;
+mod times;
+mod trust;
 mod verify;
 mod write;
 
-pub use format::{BundleError, Earlier, Included, Manifest, Section, is_bundle};
-pub use report::{Check, DecisionReport, OrganisationReport, Outcome, Report};
-pub use verify::{open, verify};
-pub use write::{ChainSource, Source, write};
+pub use format::{BundleError, Earlier, Included, Manifest, Range, Section, is_bundle};
+pub use report::{Check, DecisionReport, OrganisationReport, Outcome, Report, StatementTimes};
+pub use trust::{TrustError, TrustFile};
+pub use verify::{open, verify, verify_with};
+pub use write::{ChainSource, Source, Wanted, write};
 
 use std::collections::BTreeSet;
 

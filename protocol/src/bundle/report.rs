@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::actuation::Mode;
 use crate::ids::{OrganisationId, StatementId, Timestamp, TreeSize};
+use crate::statement::Kind;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -66,6 +67,25 @@ pub struct DecisionReport {
     pub recomputed: Option<String>,
 }
 
+/// When a statement must have been made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatementTimes {
+    /// The statement.
+    pub statement: StatementId,
+    /// Whose chain.
+    pub organisation: OrganisationId,
+    /// Its kind.
+    pub kind: Kind,
+    /// When its author says that it was made: a label.
+    pub issued_at: Timestamp,
+    /// Not before: witnesses had seen by then what its chain had embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Not after: a quorum of witnesses had seen by then a tree that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Timestamp>,
+}
+
 /// The result.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -75,6 +95,8 @@ pub struct Report {
     pub organisations: Vec<OrganisationReport>,
     /// Decisions, in chain order.
     pub decisions: Vec<DecisionReport>,
+    /// When each statement must have been made, chain by chain.
+    pub times: Vec<StatementTimes>,
     /// What passing does not prove.
     pub does_not_prove: Vec<&'static str>,
 }

@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::format::{Included, Manifest, Section, Unverified, read};
+use super::format::{Included, Manifest, Section, Unverified, digest_holds, read};
 use super::report::{OrganisationReport, Outcome, Report};
-use super::{references, replay};
-use crate::chain::cosignature;
+use super::trust::{self, TrustFile};
+use super::{ranges, references, replay, times};
+use crate::chain::cosignature::{self, Cosignature};
 use crate::chain::misbehaviour::Misbehaviour;
 use crate::chain::note::Note;
 use crate::chain::proof::{verify_consistency, verify_inclusion};
-use crate::chain::{Hash, Head, SignedHead};
+use crate::chain::{Hash, Head, LeafDigest, SignedHead};
 use crate::identity::{OrganisationState, StandingDigest};
-use crate::ids::{OrganisationId, StatementId, TreeSize};
+use crate::ids::{OrganisationId, Position, StatementId, TreeSize};
 use crate::keys::PublicKey;
 use crate::statement::{Statement, Verified, verify as verify_statement};
 
 /// What passing does not prove.
 const DOES_NOT_PROVE: [&str; 4] = [
-    "who is behind an organisation's id: compare it with what the organisation publishes",
+    "who is behind an organisation's id: compare it with what the organisation publishes, or give a trust file",
     "that what authorities claim is true: only that they said so, and were allowed to",
     "that a decider weighed all evidence it could have known: only what it did weigh, and what follows from that",
     "that the chains have not gone on since: each was as shown when its head was signed",
@@ -29,6 +30,10 @@ pub(super) struct Chain {
     pub(super) state: OrganisationState,
     /// In chain order.
     pub(super) statements: Vec<Verified>,
+    /// Positions of which the digest alone is here.
+    pub(super) withheld: BTreeSet<Position>,
+    /// Witnesses' cosignatures on the head that verify.
+    pub(super) cosignatures: BTreeMap<OrganisationId, Cosignature>,
     earlier: BTreeMap<TreeSize, Vec<Hash>>,
 }
 
@@ -37,27 +42,31 @@ pub(super) type Chains = BTreeMap<OrganisationId, Chain>;
 
 /// Verifies a bundle from its own bytes, without network, clock or disk.
 pub fn verify(bytes: &[u8]) -> Report {
-    open(bytes).0
+    open(bytes, None).0
+}
+
+/// Verifies a bundle, and holds its chains against what an auditor trusts.
+pub fn verify_with(bytes: &[u8], trust: &TrustFile) -> Report {
+    open(bytes, Some(trust)).0
 }
 
 /// Verifies a bundle, and gives the statements that it is about, in the order of their ids. They rest on the report: while
 /// that has failures, they prove nothing.
-pub fn open(bytes: &[u8]) -> (Report, Vec<Verified>) {
+pub fn open(bytes: &[u8], trust: Option<&TrustFile>) -> (Report, Vec<Verified>) {
     let mut report = Report { does_not_prove: DOES_NOT_PROVE.to_vec(), ..Report::default() };
-    let unverified = match read(bytes) {
+    if digest_holds(bytes) {
+        report.pass("file-digest", "the file", "its bytes are as they were written");
+    } else {
+        let changed = "its bytes were changed after it was written, or cut off; what follows may say where";
+        report.fail("file-digest", "the file", changed);
+    }
+    let Unverified { manifest, sections } = match read(bytes) {
         Ok(unverified) => unverified,
         Err(error) => {
             report.fail("file-form", "the file", error.to_string());
             return (report, Vec::new());
         }
     };
-    let Unverified { manifest, sections, digest_holds } = unverified;
-    if digest_holds {
-        report.pass("file-digest", "the file", "its bytes are as they were written");
-    } else {
-        let changed = "its bytes were changed after it was written; what follows may say where";
-        report.fail("file-digest", "the file", changed);
-    }
     let mut chains = Chains::new();
     for (section, included) in &sections {
         let input = section.organisation.short();
@@ -70,9 +79,14 @@ pub fn open(bytes: &[u8]) -> (Report, Vec<Verified>) {
             None => report.fail("chain", input, "the chain does not verify, so nothing rests on it"),
         }
     }
-    cosignatures(&sections, &chains, &mut report);
+    cosignatures(&sections, &mut chains, &mut report);
+    if let Some(trust) = trust {
+        trust::check(trust, &chains, &mut report);
+    }
     let forked = misbehaviour(&manifest, &mut report);
     gaps(&manifest, &chains, &mut report);
+    ranges::check(&manifest, &chains, &mut report);
+    report.times = times::bounds(&chains);
     replay::cross_references(&chains, &mut report);
     replay::decisions(&chains, &forked, &mut report);
     replay::actuation(&chains, &mut report);
@@ -85,11 +99,11 @@ pub fn open(bytes: &[u8]) -> (Report, Vec<Verified>) {
 fn chain(section: &Section, included: &[Included], report: &mut Report) -> Option<Chain> {
     let input = section.organisation.short();
     let first = included.first().filter(|first| first.position.0 == 0);
-    let Some(first) = first else {
+    let Some(first) = first.and_then(|first| first.statement.as_ref()) else {
         report.fail("inception", input, "the chain's inception is missing");
         return None;
     };
-    let begun = Statement::parse(first.statement.0.as_slice())
+    let begun = Statement::parse(first.0.as_slice())
         .map_err(|error| error.to_string())
         .and_then(|inception| OrganisationState::from_inception(&inception).map_err(|e| e.to_string()));
     let mut state = match begun {
@@ -120,9 +134,13 @@ fn chain(section: &Section, included: &[Included], report: &mut Report) -> Optio
     let size = head.size();
     report.pass("head", &input, format!("signed by the chain key, {size} statements"));
     let mut statements = Vec::with_capacity(included.len());
+    let mut withheld = BTreeSet::new();
     for item in included {
         match admit(&mut state, item, &head) {
-            Ok(verified) => statements.push(verified),
+            Ok(Some(verified)) => statements.push(verified),
+            Ok(None) => {
+                withheld.insert(item.position);
+            }
             Err((check, error)) => {
                 report.fail(check, format!("{input} position {}", item.position), error);
                 return None;
@@ -152,30 +170,41 @@ fn chain(section: &Section, included: &[Included], report: &mut Report) -> Optio
         witnesses: Vec::new(),
         witnessed: None,
     });
-    Some(Chain { head, state, statements, earlier })
+    Some(Chain { head, state, statements, withheld, cosignatures: BTreeMap::new(), earlier })
 }
 
-/// Verifies one statement in its position, and its place in the tree.
+/// Verifies one statement in its position, and its place in the tree; of one that is withheld, the place alone.
 fn admit(
     state: &mut OrganisationState,
     item: &Included,
     head: &SignedHead,
-) -> Result<Verified, (&'static str, String)> {
+) -> Result<Option<Verified>, (&'static str, String)> {
     if item.position < state.next_position() {
         return Err(("position", "it stands twice, or out of order".into()));
     }
-    let statement = Statement::parse(item.statement.0.as_slice())
-        .map_err(|error| ("statement-form", error.to_string()))?;
+    let placed = |leaf: &LeafDigest| {
+        verify_inclusion(&leaf.leaf_hash(), item.position, head.size(), &item.path, &head.root())
+            .map_err(|error| ("inclusion", error.to_string()))
+    };
+    let statement = match (&item.statement, &item.digest) {
+        (Some(bytes), None) => {
+            Statement::parse(bytes.0.as_slice()).map_err(|error| ("statement-form", error.to_string()))?
+        }
+        (None, Some(digest)) => {
+            placed(digest)?;
+            state.skip_to(item.position.size_with().next_position());
+            return Ok(None);
+        }
+        _ => return Err(("file-form", "an entry is a statement or a digest".into())),
+    };
     let id = statement.id();
-    let leaf = statement.leaf_digest().leaf_hash();
-    verify_inclusion(&leaf, item.position, head.size(), &item.path, &head.root())
-        .map_err(|error| ("inclusion", format!("{id}: {error}")))?;
+    placed(&statement.leaf_digest())?;
     state.skip_to(item.position);
     let authentic = state.authenticate(statement).map_err(|error| ("signature", format!("{id}: {error}")))?;
     let verified =
         verify_statement(state, authentic).map_err(|error| (error.check(), format!("{id}: {error}")))?;
     state.apply(&verified).map_err(|error| (error.check(), format!("{id}: {error}")))?;
-    Ok(verified)
+    Ok(Some(verified))
 }
 
 impl Chain {
@@ -217,11 +246,11 @@ impl Chain {
 }
 
 /// Witnesses are the organisations whose chains are here. A wrong line of one of them rejects the head's note.
-fn cosignatures(sections: &[(Section, Vec<Included>)], chains: &Chains, report: &mut Report) {
+fn cosignatures(sections: &[(Section, Vec<Included>)], chains: &mut Chains, report: &mut Report) {
     let witnesses: BTreeMap<OrganisationId, PublicKey> =
         chains.iter().map(|(id, chain)| (*id, chain.state.description().witness_key)).collect();
     for (section, _) in sections {
-        let Some(chain) = chains.get(&section.organisation) else { continue };
+        let Some(chain) = chains.get_mut(&section.organisation) else { continue };
         let input = section.organisation.short();
         let mut others = witnesses.clone();
         others.remove(&section.organisation);
@@ -240,6 +269,7 @@ fn cosignatures(sections: &[(Section, Vec<Included>)], chains: &Chains, report: 
                     entry.witnesses = found.keys().copied().collect();
                     entry.witnessed = found.values().map(|cosignature| cosignature.time).max();
                 }
+                chain.cosignatures = found;
                 report.pass("cosignatures", input, format!("{count} other organisations had seen this head"));
             }
             Ok((false, _)) => {
@@ -276,7 +306,7 @@ fn gaps(manifest: &Manifest, chains: &Chains, report: &mut Report) {
             report.fail("about", id.to_string(), "the bundle is about it, and it is not here");
         }
     }
-    if manifest.about.is_empty() {
+    if manifest.about.is_empty() && manifest.ranges.is_empty() {
         report.fail("about", "the manifest", "the bundle is about nothing");
     }
     let needed: BTreeMap<StatementId, StatementId> = chains

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::format::{BundleError, Earlier, Included, Manifest, Section, assemble};
+use super::format::{BundleError, Earlier, Included, Manifest, Range, Section, assemble};
 use super::references;
-use crate::chain::SignedHead;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::cosignature::witness_name;
 use crate::chain::head::Head;
 use crate::chain::note::Note;
 use crate::chain::proof::{Subtrees, consistency_proof, inclusion_proof};
-use crate::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
+use crate::chain::{LeafDigest, SignedHead};
+use crate::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use crate::lineage::graph::EdgeSource;
 use crate::lineage::{EdgeKind, edge::Edge};
 use crate::observation::SubjectKey;
-use crate::statement::{Payload, Statement};
+use crate::statement::{Kind, Payload, Statement};
+
+/// How far back an anchor is looked for.
+const ANCHOR_SEARCH_MAX: usize = 10_000;
 
 /// One chain as the writer needs it.
 pub struct ChainSource {
@@ -45,6 +48,16 @@ pub trait Source: EdgeSource<Error: std::fmt::Display> {
         position: Position,
     ) -> Result<Option<Arc<[u8]>>, Self::Error>;
 
+    /// The digest of a statement that is withheld.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn withheld(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+    ) -> Result<Option<LeafDigest>, Self::Error>;
+
     /// A chain; none where no head of it is known.
     ///
     /// # Errors
@@ -61,23 +74,47 @@ pub trait Source: EdgeSource<Error: std::fmt::Display> {
     fn misbehaviour(&self, organisation: &OrganisationId) -> Result<Option<Vec<u8>>, Self::Error>;
 }
 
+/// What a bundle is asked to prove.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The lineage of these statements.
+    pub about: Vec<StatementId>,
+    /// Everything that these organisations said from the first to the last second.
+    pub period: Option<(Timestamp, Timestamp, Vec<OrganisationId>)>,
+}
+
+impl Wanted {
+    /// The lineage of statements.
+    pub fn lineage(about: &[StatementId]) -> Self {
+        Self { about: about.to_vec(), period: None }
+    }
+}
+
 /// What is to go into the bundle.
 #[derive(Default)]
 struct Selection {
     statements: BTreeMap<OrganisationId, BTreeMap<Position, Arc<[u8]>>>,
+    withheld: BTreeMap<OrganisationId, BTreeMap<Position, LeafDigest>>,
+    ranges: Vec<Range>,
     /// Sizes of each chain that statements speak of.
     sizes: BTreeMap<OrganisationId, BTreeSet<TreeSize>>,
     absent: BTreeSet<StatementId>,
     forked: BTreeSet<OrganisationId>,
 }
 
-/// Writes the bundle about these statements: the same statements and chains give the same bytes.
+/// Writes the bundle that proves what is wanted: the same wish and chains give the same bytes.
 ///
 /// # Errors
 /// [`BundleError`].
-pub fn write<S: Source>(source: &S, about: &[StatementId]) -> Result<Vec<u8>, BundleError> {
+pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleError> {
     let mut selection = Selection::default();
-    let mut seen: BTreeSet<StatementId> = about.iter().copied().collect();
+    let mut seen: BTreeSet<StatementId> = wanted.about.iter().copied().collect();
+    let about: Vec<StatementId> = seen.iter().copied().collect();
+    if let Some((first, last, organisations)) = &wanted.period {
+        for organisation in organisations {
+            seen.extend(selection.range(source, *organisation, *first, *last)?);
+        }
+    }
     let mut queue: Vec<StatementId> = seen.iter().copied().collect();
     while let Some(id) = queue.pop() {
         let found = selection.select(source, id)?;
@@ -90,11 +127,14 @@ pub fn write<S: Source>(source: &S, about: &[StatementId]) -> Result<Vec<u8>, Bu
             }
         }
     }
-    let mut about: Vec<StatementId> = about.to_vec();
-    about.sort();
-    about.dedup();
-    let organisations: BTreeSet<OrganisationId> =
-        selection.statements.keys().chain(selection.sizes.keys()).copied().collect();
+    selection.anchors(source)?;
+    let organisations: BTreeSet<OrganisationId> = selection
+        .statements
+        .keys()
+        .chain(selection.sizes.keys())
+        .chain(selection.withheld.keys())
+        .copied()
+        .collect();
     let mut sections = Vec::with_capacity(organisations.len());
     for organisation in &organisations {
         sections.push(section(source, organisation, &selection, &organisations)?);
@@ -104,8 +144,14 @@ pub fn write<S: Source>(source: &S, about: &[StatementId]) -> Result<Vec<u8>, Bu
         let proof = source.misbehaviour(organisation).map_err(|e| BundleError::Source(e.to_string()))?;
         misbehaviour.extend(proof.map(ByteString));
     }
-    let absent = selection.absent.into_iter().collect();
-    let manifest = Manifest { about, absent, misbehaviour, sections: sections.len() as u64 };
+    let manifest = Manifest {
+        about,
+        absent: selection.absent.into_iter().collect(),
+        misbehaviour,
+        ranges: selection.ranges,
+        period: wanted.period.as_ref().map(|(first, last, _)| (*first, *last)),
+        sections: sections.len() as u64,
+    };
     assemble(&manifest, &sections)
 }
 
@@ -126,14 +172,18 @@ fn section<S: Source>(
         }
     }
     let tree = source.tree(organisation);
-    let mut included = Vec::with_capacity(statements.len());
+    let mut entries: BTreeMap<Position, (Option<ByteString>, Option<LeafDigest>)> = BTreeMap::new();
+    for (position, digest) in selection.withheld.get(organisation).into_iter().flatten() {
+        entries.insert(*position, (None, Some(*digest)));
+    }
     for (position, bytes) in statements {
-        if !size.contains(position) {
-            // Durable, but under no head yet: the next bundle has it.
-            continue;
-        }
+        entries.insert(position, (Some(ByteString(bytes.to_vec())), None));
+    }
+    let mut included = Vec::with_capacity(entries.len());
+    // What is durable but under no head yet is for the next bundle.
+    for (position, (statement, digest)) in entries.into_iter().filter(|(at, _)| size.contains(*at)) {
         let path = inclusion_proof(&tree, position, size)?;
-        included.push(Included { position, statement: ByteString(bytes.to_vec()), path });
+        included.push(Included { position, statement, digest, path });
     }
     let mut earlier = Vec::new();
     for past in selection.sizes.get(organisation).into_iter().flatten().filter(|past| **past <= size) {
@@ -197,6 +247,81 @@ impl Selection {
             }
         }
         Ok(Some(next))
+    }
+
+    /// Selects everything between the last statement issued before a period and the first issued after it, those two
+    /// included. Gives the statements.
+    fn range<S: Source>(
+        &mut self,
+        source: &S,
+        organisation: OrganisationId,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<Vec<StatementId>, BundleError> {
+        let failed = |error: S::Error| BundleError::Source(error.to_string());
+        let chain = source.chain(&organisation).map_err(failed)?.ok_or(BundleError::NoHead(organisation))?;
+        let size = chain.head.size().0;
+        let issued = |position: u64| -> Result<Option<(StatementId, Timestamp)>, BundleError> {
+            let bytes = source.statement(&organisation, Position(position)).map_err(failed)?;
+            let statement = bytes.and_then(|bytes| Statement::parse(bytes).ok());
+            Ok(statement.map(|statement| (statement.id(), statement.header().issued_at)))
+        };
+        let (mut from, mut to) = (None, 0);
+        for position in 0..size {
+            let at = issued(position)?.map(|(_, at)| at);
+            if at.is_some_and(|at| (first..=last).contains(&at)) {
+                from = from.or(Some(position));
+                to = position + 1;
+            }
+        }
+        let (from, to) = match from {
+            Some(from) => (from, to),
+            // Nothing was said: the place where it would stand.
+            None => {
+                let mut place = 0;
+                while place < size && issued(place)?.is_none_or(|(_, at)| at < first) {
+                    place += 1;
+                }
+                (place, place)
+            }
+        };
+        let mut found = Vec::new();
+        for position in from.saturating_sub(1)..to.saturating_add(1).min(size) {
+            if let Some((id, _)) = issued(position)? {
+                found.push(id);
+            } else if let Some(digest) = source.withheld(&organisation, Position(position)).map_err(failed)? {
+                self.withheld.entry(organisation).or_default().insert(Position(position), digest);
+            }
+        }
+        self.ranges.push(Range { organisation, from: Position(from), to: Position(to) });
+        self.ranges.sort_by_key(|range| range.organisation);
+        Ok(found)
+    }
+
+    /// Selects for each selected statement the latest anchor before it: what it embeds existed before the statement.
+    fn anchors<S: Source>(&mut self, source: &S) -> Result<(), BundleError> {
+        let failed = |error: S::Error| BundleError::Source(error.to_string());
+        for (organisation, statements) in &mut self.statements {
+            let mut found = BTreeMap::new();
+            let mut searched = None;
+            for position in statements.keys() {
+                // Nothing is looked at twice: the search ends where the one before it began.
+                let from = searched.map_or(0, |searched: u64| searched + 1);
+                searched = Some(position.0);
+                for at in (from..position.0).rev().take(ANCHOR_SEARCH_MAX) {
+                    let bytes = source.statement(organisation, Position(at)).map_err(failed)?;
+                    let is_anchor = |bytes: &Arc<[u8]>| {
+                        Statement::parse(bytes.clone()).is_ok_and(|s| s.header().kind == Kind::Anchor)
+                    };
+                    if let Some(bytes) = bytes.filter(is_anchor) {
+                        found.insert(Position(at), bytes);
+                        break;
+                    }
+                }
+            }
+            statements.extend(found);
+        }
+        Ok(())
     }
 
     /// Takes note of the chain sizes that a statement speaks of.

@@ -1,0 +1,103 @@
+//! The time sandwich: when a statement must have been made, whatever its author says.
+//!
+//! Not after: the earliest moment at which a quorum of witnesses had seen a tree that holds it. Not before: the latest
+//! moment at which witnesses had seen a head that its chain had embedded before it.
+
+use std::collections::BTreeMap;
+
+use super::report::StatementTimes;
+use super::verify::Chains;
+use crate::admissibility::Basis;
+use crate::admissibility::gather::{ChainView, cosignatures, membership, open_head};
+use crate::chain::anchor::Anchor;
+use crate::chain::cosignature::{Cosignature, on_note, quorum_time};
+use crate::chain::note::Note;
+use crate::ids::{ByteString, MeshId, OrganisationId, Timestamp, TreeSize};
+use crate::keys::PublicKey;
+use crate::mesh::Membership;
+use crate::statement::Payload;
+
+/// The bounds of every statement here, chain by chain in order.
+pub(super) fn bounds(chains: &Chains) -> Vec<StatementTimes> {
+    let witnesses: BTreeMap<OrganisationId, PublicKey> =
+        chains.iter().map(|(id, chain)| (*id, chain.state.description().witness_key)).collect();
+    let quorum = quorum(chains);
+    let seen = seen(chains, &witnesses, quorum);
+    let mut found = Vec::new();
+    for (organisation, chain) in chains {
+        let seen = seen.get(organisation).map(Vec::as_slice).unwrap_or_default();
+        let mut not_before = None;
+        for verified in &chain.statements {
+            let covering = seen.iter().filter(|(size, _)| size.contains(verified.position()));
+            found.push(StatementTimes {
+                statement: verified.id(),
+                organisation: *organisation,
+                kind: verified.kind(),
+                issued_at: verified.statement().header().issued_at,
+                not_before,
+                not_after: covering.map(|(_, at)| *at).min(),
+            });
+            if let Payload::Anchor(anchor) = verified.payload() {
+                not_before = not_before.max(embedded(anchor, &witnesses));
+            }
+        }
+    }
+    found
+}
+
+/// The witness quorum of the mesh whose charter is here; one witness where there is none, or more than one.
+fn quorum(chains: &Chains) -> usize {
+    let all = || chains.values().flat_map(|chain| chain.statements.iter());
+    let mut charters = all().filter(|verified| matches!(verified.payload(), Payload::Charter(_)));
+    let (Some(charter), None) = (charters.next(), charters.next()) else { return 1 };
+    let views = chains
+        .iter()
+        .map(|(id, chain)| {
+            let head = ByteString(chain.head.bytes().to_vec());
+            let basis = Basis { organisation: *id, head, cosignatures: Vec::new(), seen: Timestamp(0) };
+            let standing = chain.standing(chain.head.size()).collect();
+            (*id, ChainView { state: &chain.state, standing, basis })
+        })
+        .collect();
+    membership(MeshId::from(charter.id()), &views).as_ref().map_or(1, Membership::witness_quorum).max(1)
+}
+
+/// Sizes of each chain, and when a quorum had seen each: from the heads of this bundle and those that decisions embed.
+fn seen(
+    chains: &Chains,
+    witnesses: &BTreeMap<OrganisationId, PublicKey>,
+    quorum: usize,
+) -> BTreeMap<OrganisationId, Vec<(TreeSize, Timestamp)>> {
+    let mut found: BTreeMap<OrganisationId, Vec<(TreeSize, Timestamp)>> = BTreeMap::new();
+    let mut note = |organisation, size, cosignatures: &BTreeMap<OrganisationId, Cosignature>| {
+        if let Some(at) = quorum_time(cosignatures.values(), quorum) {
+            found.entry(organisation).or_default().push((size, at));
+        }
+    };
+    for (organisation, chain) in chains {
+        note(*organisation, chain.head.size(), &chain.cosignatures);
+    }
+    for verified in chains.values().flat_map(|chain| chain.statements.iter()) {
+        let Payload::Decision(decision) = verified.payload() else { continue };
+        for basis in &decision.basis {
+            let Some(chain) = chains.get(&basis.organisation) else { continue };
+            let Ok(head) = open_head(basis, &chain.state) else { continue };
+            let is_ours = chain.begins_with(head.size(), &head.root()).is_ok();
+            if let (true, Ok(cosignatures)) = (is_ours, cosignatures(basis, &head, witnesses)) {
+                note(basis.organisation, head.size(), &cosignatures);
+            }
+        }
+    }
+    found
+}
+
+/// The latest moment at which a witness had seen one of the heads that an anchor embeds.
+fn embedded(anchor: &Anchor, witnesses: &BTreeMap<OrganisationId, PublicKey>) -> Option<Timestamp> {
+    let seen = anchor.heads.iter().filter_map(|head| {
+        let note = Note::parse(&head.checkpoint.0).ok()?;
+        let mut others = witnesses.clone();
+        others.remove(&head.organisation);
+        on_note(&note, &others).ok()?.values().map(|cosignature| cosignature.time).max()
+    });
+    seen.max()
+}
