@@ -12,7 +12,7 @@ endif
 # RocksDB, built once for all profiles; without the archive cargo builds its own.
 ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup fmt lint doc build demo test sim bench
+.PHONY: help setup fmt lint doc build demo test sim fuzz bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -50,6 +50,11 @@ test: setup ## format, lints, docs and every test
 SEEDS ?= 100..200
 sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats a failing seed
 	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)
+
+CASES ?= 20000
+fuzz: setup ## every decoder and verifier on CASES random inputs each; what fails is kept and tried first ever after
+	@$(ROCKSDB) PROPTEST_CASES=$(CASES) MUTATIONS=100000 cargo nextest run --release --locked --workspace \
+	  -E 'binary(decoders) | binary(bundle) | binary(mutations)'
 
 bench: setup ## durable appends a second, beside PostgreSQL's and the disk's; writes bench/report.json
 	@$(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append

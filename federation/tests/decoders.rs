@@ -13,7 +13,7 @@ use counterfoil_protocol::chain::{Hash, LeafDigest};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{ByteString, HeadSeq, MeshId, Position, TreeSize};
 use counterfoil_protocol::test_support::TestOrganisation;
-use mutation::{grafted, mutated, noise};
+use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
 
 fn introduction() -> Introduction {
@@ -123,7 +123,7 @@ fn a_message_beyond_its_cap_is_refused_unread() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn any_bytes(bytes in noise()) {

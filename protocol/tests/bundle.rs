@@ -7,9 +7,12 @@
     reason = "a test that fails this way says where"
 )]
 
+#[allow(dead_code, reason = "shared with other tests, which use more of it")]
+mod mutation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use counterfoil_protocol::actuation::{Effect, Mode, Permit, Request};
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
@@ -428,15 +431,17 @@ fn every_changed_byte_fails_and_names_a_check() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(mutation::cases(200))]
     #[test]
     fn a_changed_byte_fails_even_when_the_digest_is_made_to_fit(
         at in any::<prop::sample::Index>(), bit in 0u8..8
     ) {
-        let (mesh, about) = story();
-        let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
-        let at = at.index(bytes.len() - 34);
-        let mut changed = bytes;
+        static BUNDLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let (mesh, about) = story();
+            write(&mesh, &Wanted::lineage(&about)).unwrap()
+        });
+        let at = at.index(BUNDLE.len() - 34);
+        let mut changed = BUNDLE.clone();
         changed[at] ^= 1 << bit;
         let report = verify(&redigested(changed));
         prop_assert!(!report.is_verified(), "byte {}", at);

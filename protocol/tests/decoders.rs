@@ -50,7 +50,7 @@ use counterfoil_protocol::observation::{
 use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Statement, Visibility};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 use counterfoil_protocol::weighting::{Dimension, Ppm, Step, Weighed, Weight};
-use mutation::{grafted, mutated, noise};
+use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
 
 const PROFILE: &str = r#"
@@ -567,7 +567,7 @@ fn depth_overflows_no_stack() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(256))]
 
     #[test]
     fn any_bytes(bytes in noise()) {

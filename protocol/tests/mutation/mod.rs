@@ -204,3 +204,9 @@ fn disguised(value: &Value) -> Value {
         other => other.clone(),
     }
 }
+
+/// How many inputs a property is tried on: `usual`, or what `PROPTEST_CASES` says.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(usual))
+}
