@@ -38,6 +38,18 @@ fn the_story_ends_as_told_and_its_bundle_proves_it() {
     assert!(told["steps"].as_array().unwrap().iter().all(|step| step["ms"].is_u64()));
 
     let bundle = told["bundle"].as_str().unwrap();
+    // What was decided is held between what witnesses had seen before and after.
+    let report = verify(&std::fs::read(bundle).unwrap());
+    let decisions: Vec<_> = report
+        .times
+        .iter()
+        .filter(|times| times.kind == counterfoil_protocol::statement::Kind::Decision)
+        .collect();
+    assert_eq!(decisions.len(), 3);
+    for times in decisions {
+        assert!(times.not_after.is_some_and(|at| at >= times.issued_at), "{times:?}");
+        assert!(times.not_before.is_none_or(|at| at <= times.issued_at), "{times:?}");
+    }
     let verified = Command::new(PROGRAM).args(["verify", bundle]).output().unwrap();
     assert_eq!(verified.status.code(), Some(0));
     let bytes = std::fs::read(bundle).unwrap();

@@ -93,6 +93,12 @@ impl Show {
         context.out.line(format!("{} {}", shown.kind, shown.statement));
         context.out.detail(format!("position {} of {} ({})", shown.position, shown.name, shown.organisation));
         context.out.detail(format!("signed by {} at {}", shown.signed_by, time(shown.issued_at)));
+        let bound = |at: Option<_>, what: &str| {
+            let at = at.map_or_else(|| "no witness says".to_owned(), time);
+            context.out.detail(format!("{what}: {at}"));
+        };
+        bound(shown.not_before, "not before");
+        bound(shown.not_after, "not after");
         context.out.detail(&shown.summary);
         context.out.line(serde_json::to_string_pretty(&shown.payload)?);
         context.out.value(&shown)

@@ -20,6 +20,7 @@ pub mod proof;
 pub mod read;
 pub mod recall;
 pub mod say;
+mod times;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

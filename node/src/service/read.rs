@@ -119,8 +119,14 @@ pub struct StatementView {
     pub signed_by: String,
     /// The key that signed.
     pub key: KeyId,
-    /// When its author says that it was made.
+    /// When its author says that it was made: a label.
     pub issued_at: Timestamp,
+    /// Not before: its chain had embedded what witnesses had seen at this second.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub not_before: Option<Timestamp>,
+    /// Not after: a quorum of witnesses had seen at this second a tree that holds it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub not_after: Option<Timestamp>,
     /// Primary subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -370,8 +376,10 @@ impl Node {
     /// # Errors
     /// [`ServiceError`].
     pub fn show(&self, id: &StatementId) -> Result<StatementView, ServiceError> {
-        let placed = self.placed(id)?;
-        Ok(statement_view(&self.view()?, placed.organisation, placed.position, &placed.statement))
+        let (placed, view) = (self.placed(id)?, self.view()?);
+        let bounds = self.bounds(&view, &placed.organisation, placed.position)?;
+        let shown = statement_view(&view, placed.organisation, placed.position, &placed.statement);
+        Ok(StatementView { not_before: bounds.not_before, not_after: bounds.not_after, ..shown })
     }
 
     /// A statement's bytes.
@@ -531,6 +539,8 @@ fn statement_view(
         signed_by,
         key: header.key,
         issued_at: header.issued_at,
+        not_before: None,
+        not_after: None,
         subject: header.subject.clone(),
         refs: header.refs.clone(),
         visibility: header.visibility.name().into(),

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use counterfoil_federation::effect::Write;
 use counterfoil_protocol::chain::tile::{TileCursor, bytes_of, hashes_of};
-use counterfoil_protocol::chain::{CompactRange, Hash};
+use counterfoil_protocol::chain::{CompactRange, Hash, Head};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
 use rocksdb::{WriteBatch, WriteOptions};
@@ -52,7 +52,11 @@ impl Store {
                     value.push(STATEMENT);
                     value.extend_from_slice(verified.bytes());
                     batch.put_cf(self.family(family::ENTRIES)?, place, value);
-                    batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), place);
+                    let mut short = [0; 12];
+                    let (number, at) = short.split_at_mut(4);
+                    number.copy_from_slice(&self.number(&organisation, &mut batch)?.to_be_bytes());
+                    at.copy_from_slice(&position.0.to_be_bytes());
+                    batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), short);
                     if verified.kind().is_standing() {
                         batch.put_cf(self.family(family::STANDING)?, place, []);
                     }
@@ -75,8 +79,15 @@ impl Store {
                     record.head = Some(ByteString(head.bytes().to_vec()));
                     record.cosignatures.clear();
                 }
-                Write::Cosignatures { organisation, lines, .. } => {
-                    self.record(&mut records, *organisation)?.cosignatures = lines.clone();
+                Write::Cosignatures { organisation, size, lines } => {
+                    let record = self.record(&mut records, *organisation)?;
+                    record.cosignatures = lines.clone();
+                    let head = record.head.as_ref().and_then(|head| Head::parse(head.0.as_slice()).ok());
+                    if let Some(head) = head.filter(|head| head.claimed_size() == *size) {
+                        let checkpoint = head.note().to_string() + &lines.concat();
+                        let place = key(organisation, size.0);
+                        batch.put_cf(self.family(family::COSIGNED)?, place, checkpoint);
+                    }
                 }
                 Write::Misbehaviour { organisation, proof } => {
                     batch.put_cf(self.family(family::MISBEHAVIOUR)?, organisation.as_bytes(), proof);

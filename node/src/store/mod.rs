@@ -3,14 +3,16 @@
 //! | family | key | value |
 //! | --- | --- | --- |
 //! | `entries` | organisation, position | `1` statement bytes, or `0` digest |
-//! | `ids` | statement id | organisation, position |
+//! | `ids` | statement id | number of the organisation in this store, position |
 //! | `tiles` | organisation, level, index | hashes of the tile |
 //! | `standing` | organisation, position | nothing: which entries are standing statements |
 //! | `chains` | organisation | compact range, latest head, cosignatures |
+//! | `cosigned` | organisation, size | the checkpoint of that size with the cosignatures known |
 //! | `misbehaviour` | organisation | the proof |
 //! | `edges` | direction, digest of the node, asserting statement, number | the edge |
 //! | `links` | `l` and a link's id, or `c` and the id of the link that is answered | the statement that says so |
 //! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
+//! | `meta` | `o` and a number | the organisation with that number |
 
 mod batch;
 pub mod head_lock;
@@ -19,13 +21,13 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use counterfoil_protocol::chain::proof::MissingSubtree;
 use counterfoil_protocol::chain::tile::TileCursor;
 use counterfoil_protocol::codec::CodecError;
 use counterfoil_protocol::ids::OrganisationId;
-use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options};
+use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
 pub use head_lock::HeadLock;
 pub use read::{Fsck, Placed, StoredChain, StoredEntry};
@@ -41,8 +43,9 @@ mod family {
     pub(super) const EDGES: &str = "edges";
     pub(super) const LINKS: &str = "links";
     pub(super) const META: &str = "meta";
-    pub(super) const ALL: [&str; 9] =
-        [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR, EDGES, LINKS, META];
+    pub(super) const COSIGNED: &str = "cosigned";
+    pub(super) const ALL: [&str; 10] =
+        [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR, EDGES, LINKS, META, COSIGNED];
 }
 
 /// Why the store cannot do what it was asked to.
@@ -99,6 +102,8 @@ pub struct Store {
     path: PathBuf,
     /// The right border of each chain's tiles.
     cursors: Mutex<BTreeMap<OrganisationId, TileCursor>>,
+    /// Organisations in the order of their numbers, which stand for them where 32 bytes would be too many.
+    numbered: RwLock<Vec<OrganisationId>>,
 }
 
 impl Store {
@@ -124,7 +129,45 @@ impl Store {
         });
         let db = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| StoreError::Database { path: path.to_owned(), error })?;
-        Ok(Self { db, path: path.to_owned(), cursors: Mutex::default() })
+        let store =
+            Self { db, path: path.to_owned(), cursors: Mutex::default(), numbered: RwLock::default() };
+        let numbered = store.load_numbers()?;
+        *store.numbered.write().unwrap_or_else(PoisonError::into_inner) = numbered;
+        Ok(store)
+    }
+
+    /// Organisations in the order of their numbers.
+    fn load_numbers(&self) -> Result<Vec<OrganisationId>, StoreError> {
+        let damaged = || StoreError::Damaged("the numbers of the organisations".into());
+        let mut numbered = Vec::new();
+        loop {
+            let Ok(number) = u32::try_from(numbered.len()) else { return Err(damaged()) };
+            let value = self
+                .db
+                .get_pinned_cf(self.family(family::META)?, number_key(number))
+                .map_err(|error| self.database(error))?;
+            let Some(value) = value else { return Ok(numbered) };
+            let id: [u8; 32] = value.as_ref().try_into().map_err(|_| damaged())?;
+            numbered.push(OrganisationId::from_bytes(id));
+        }
+    }
+
+    /// The number of an organisation; a new one is written with the batch that needs it.
+    fn number(&self, organisation: &OrganisationId, batch: &mut WriteBatch) -> Result<u32, StoreError> {
+        let mut numbered = self.numbered.write().unwrap_or_else(PoisonError::into_inner);
+        let found = numbered.iter().position(|known| known == organisation);
+        let number = u32::try_from(found.unwrap_or(numbered.len()))
+            .map_err(|_| StoreError::TooMany { what: "organisations", max: u32::MAX as usize })?;
+        if found.is_none() {
+            batch.put_cf(self.family(family::META)?, number_key(number), organisation.as_bytes());
+            numbered.push(*organisation);
+        }
+        Ok(number)
+    }
+
+    fn organisation(&self, number: u32) -> Option<OrganisationId> {
+        let numbered = self.numbered.read().unwrap_or_else(PoisonError::into_inner);
+        usize::try_from(number).ok().and_then(|number| numbered.get(number)).copied()
     }
 
     fn database(&self, error: rocksdb::Error) -> StoreError {
@@ -134,6 +177,14 @@ impl Store {
     fn family(&self, name: &str) -> Result<&rocksdb::ColumnFamily, StoreError> {
         self.db.cf_handle(name).ok_or_else(|| StoreError::Damaged(format!("column family {name} is missing")))
     }
+}
+
+/// `o || number`.
+fn number_key(number: u32) -> [u8; 5] {
+    let mut key = [b'o'; 5];
+    let (_, digits) = key.split_at_mut(1);
+    digits.copy_from_slice(&number.to_be_bytes());
+    key
 }
 
 /// `organisation || n`, big endian, so that a chain's keys lie in order.

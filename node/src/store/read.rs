@@ -149,9 +149,10 @@ impl Store {
             .map_err(|error| self.database(error))?;
         let Some(value) = value else { return Ok(None) };
         let damaged = || StoreError::Damaged(format!("the place of {statement}"));
-        let (organisation, position) = value.split_first_chunk::<32>().ok_or_else(damaged)?;
+        let (number, position) = value.split_first_chunk::<4>().ok_or_else(damaged)?;
         let position = position.try_into().map_err(|_| damaged())?;
-        Ok(Some((OrganisationId::from_bytes(*organisation), Position(u64::from_be_bytes(position)))))
+        let organisation = self.organisation(u32::from_be_bytes(*number)).ok_or_else(damaged)?;
+        Ok(Some((organisation, Position(u64::from_be_bytes(position)))))
     }
 
     /// The statement with this id, if it is here and not withheld.
@@ -167,6 +168,29 @@ impl Store {
         Ok(Some(Placed { organisation, position, statement: Statement::parse(bytes).map_err(damaged)? }))
     }
 
+    /// Cosigned checkpoints of a chain that cover a position, smallest first, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn cosigned(
+        &self,
+        organisation: &OrganisationId,
+        position: Position,
+        max: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let start = key(organisation, position.size_with().0);
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::COSIGNED)?, mode).take(max) {
+            let (key, value) = item.map_err(|error| self.database(error))?;
+            if !key.starts_with(organisation.as_bytes()) {
+                break;
+            }
+            found.push(value.into_vec());
+        }
+        Ok(found)
+    }
+
     /// The proof that an organisation misbehaved.
     ///
     /// # Errors
@@ -180,6 +204,23 @@ impl Store {
     /// One chain, for proofs and for serving.
     pub const fn chain(&self, organisation: OrganisationId) -> StoredChain<'_> {
         StoredChain { store: self, organisation }
+    }
+
+    /// Compacts everything, and gives the bytes on disk of each column family.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn compacted(&self) -> Result<Vec<(&'static str, u64)>, StoreError> {
+        family::ALL
+            .iter()
+            .map(|name| {
+                let family = self.family(name)?;
+                self.db.flush_cf(family).map_err(|error| self.database(error))?;
+                self.db.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+                let size = self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size");
+                Ok((*name, size.map_err(|error| self.database(error))?.unwrap_or_default()))
+            })
+            .collect()
     }
 
     /// Reads every entry of every chain, recomputes the trees and compares ids, ranges and heads.

@@ -160,6 +160,11 @@ impl Head {
         self.hash
     }
 
+    /// The signed checkpoint that it carries.
+    pub const fn note(&self) -> &Note {
+        &self.note
+    }
+
     /// The number of statements that it claims to cover.
     pub const fn claimed_size(&self) -> TreeSize {
         self.checkpoint.size
