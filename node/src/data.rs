@@ -309,6 +309,7 @@ impl DataDir {
             expires: None,
             delegation: 1,
             issuer: None,
+            authority: None,
         };
         let credential = root_act(Some(organisation), Kind::Credential, &credential, &root_keys, now)?;
         let binding = binding(&organisation, &peer, 1, now, Vec::new());

@@ -74,6 +74,13 @@ impl Keystore {
         self.seeds.get(name).map(|seed| SecretKey::from_seed(seed))
     }
 
+    /// Keeps the key named `from` under the name `to`, in place of any before. Nothing happens where there is none.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if let Some(seed) = self.seeds.remove(from) {
+            self.seeds.insert(to.to_owned(), seed);
+        }
+    }
+
     /// Names of all keys.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.seeds.keys().map(String::as_str)

@@ -64,6 +64,11 @@ impl TestOrganisation {
         }
     }
 
+    /// The root key that the organisation of this seed has committed to for its next version.
+    pub fn next_root_key(seed: u64) -> SecretKey {
+        key(seed, 8)
+    }
+
     /// Its id.
     pub fn id(&self) -> OrganisationId {
         self.inception.statement().id().into()
@@ -98,6 +103,7 @@ impl TestOrganisation {
             expires: None,
             delegation,
             issuer: None,
+            authority: None,
         };
         self.root_statement(Kind::Credential, &credential)
     }

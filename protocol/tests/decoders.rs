@@ -33,7 +33,7 @@ use counterfoil_protocol::chain::tile::TilePath;
 use counterfoil_protocol::chain::{Hash, Head, HeadDraft, SignedHead};
 use counterfoil_protocol::codec::{self, CodecError, Value};
 use counterfoil_protocol::cose::{self, Sign1};
-use counterfoil_protocol::identity::{Revocation, StandingDigest};
+use counterfoil_protocol::identity::{Revocation, StandingDigest, Status, Suspension};
 use counterfoil_protocol::ids::{
     AuthorityId, BlobId, ByteString, Bytes, HeadHash, HeadSeq, KeyId, MeshId, Position, StatementId,
     Timestamp, TreeSize,
@@ -202,6 +202,7 @@ fn payloads(
         authority: statement.into(),
         reason: "left".into(),
         compromised_since: Some(Position(3)),
+        compromised_at: Some(Timestamp(7)),
     };
     let request = Request {
         action: "deploy/triage".into(),
@@ -283,6 +284,10 @@ fn payloads(
     let signers: [&dyn Signer; 1] = [&organisation.root_keys[1]];
     let endorsed = Endorsed::new(Kind::Revocation, &revocation, &signers).unwrap();
     add(Kind::Revocation, codec::encode(&endorsed));
+    let suspension = Suspension { authority: statement.into(), reason: "leave".into(), lifted: true };
+    add(Kind::Suspension, codec::encode(&Endorsed::new(Kind::Suspension, &suspension, &signers).unwrap()));
+    let status = Status { revoked: vec![statement.into()], suspended: vec![statement.into()], next_by: time };
+    add(Kind::Status, codec::encode(&status));
     add(Kind::Charter, codec::encode(&charter));
     add(Kind::Join, codec::encode(&Join { mesh }));
     add(Kind::Admission, codec::encode(&Admission { mesh, organisation: id, ballot: Ballot::Admit }));
@@ -340,6 +345,8 @@ fn rewritten(payload: &Payload) -> Vec<u8> {
         Payload::Organisation(_, endorsed) => codec::encode(endorsed),
         Payload::Credential(_, endorsed) => codec::encode(endorsed),
         Payload::Revocation(_, endorsed) => codec::encode(endorsed),
+        Payload::Suspension(_, endorsed) => codec::encode(endorsed),
+        Payload::Status(payload) => codec::encode(payload),
         Payload::Node(payload) => codec::encode(payload),
         Payload::Charter(payload) => codec::encode(payload),
         Payload::Join(payload) => codec::encode(payload),

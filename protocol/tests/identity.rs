@@ -71,7 +71,8 @@ fn a_revocation_holds_from_its_position_on_and_cannot_be_undone_by_issuing_again
     let key = SecretKey::from_seed(&[42; 32]);
     let credential = organisation.credential(&key, vec![Scope::everything()], 0);
     let authority = AuthorityId::from(credential.statement().id());
-    let revocation = Revocation { authority, reason: "left".into(), compromised_since: None };
+    let revocation =
+        Revocation { authority, reason: "left".into(), compromised_since: None, compromised_at: None };
     let revoke = organisation.root_statement(Kind::Revocation, &revocation);
     let state = folded(&organisation, &[credential.clone(), revoke]);
     assert_eq!(state.standing_at(&authority, Position(3), Timestamp(1000)), Standing::InForce);
@@ -87,7 +88,12 @@ fn a_compromise_reaches_back() {
     let key = SecretKey::from_seed(&[42; 32]);
     let credential = organisation.credential(&key, vec![Scope::everything()], 0);
     let authority = AuthorityId::from(credential.statement().id());
-    let revocation = Revocation { authority, reason: "stolen".into(), compromised_since: Some(Position(4)) };
+    let revocation = Revocation {
+        authority,
+        reason: "stolen".into(),
+        compromised_since: Some(Position(4)),
+        compromised_at: None,
+    };
     let state =
         folded(&organisation, &[credential, organisation.root_statement(Kind::Revocation, &revocation)]);
     assert_eq!(state.standing_at(&authority, Position(3), Timestamp(1000)), Standing::InForce);

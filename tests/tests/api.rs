@@ -59,7 +59,7 @@ fn strangers_see_the_log_and_nothing_else() {
     for path in ["/v1/status", "/v1/statements", "/v1/mesh/members"] {
         assert_eq!(refused(stranger.get(path)), (401, "token".into()), "{path}");
     }
-    assert_eq!(refused(stranger.post("/v1/keys/intruder", &())), (401, "token".into()));
+    assert_eq!(refused(stranger.post("/v1/keys/intruder", &json!({}))), (401, "token".into()));
     let known: Value = stranger.get("/.well-known/counterfoil.json").unwrap();
     let status: Value = bench.friend().get("/v1/status").unwrap();
     assert_eq!(known["organisation"], status["organisation"]);

@@ -167,6 +167,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/peers", get(async |State(n): Shared| run(n, |n| n.peers()).await))
         .route("/v1/authorities", get(async |State(n): Shared| run(n, |n| n.authorities()).await))
         .route("/v1/authorities/{text}", get(authority))
+        .route("/v1/authorities/{text}/credential", get(credential))
+        .route("/v1/organisation", get(async |State(n): Shared| run(n, |n| Ok(n.description())).await))
         .route("/v1/keys/{role}", post(new_key))
         .route("/v1/mesh", post(found_mesh))
         .route("/v1/mesh/invitation", get(async |State(n): Shared| run(n, |n| n.invite()).await))
@@ -305,8 +307,22 @@ async fn authority(State(node): Shared, Path(text): Path<String>) -> Answered {
     run(node, move |node| node.find_authority(&text)).await
 }
 
-async fn new_key(State(node): Shared, Path(role): Path<String>) -> Answered {
-    run(node, move |node| node.new_authority_key(&role)).await
+async fn credential(State(node): Shared, Path(text): Path<String>) -> Answered {
+    run(node, move |node| node.credential(&text)).await
+}
+
+/// A key is wanted.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyBody {
+    /// For an authority that has one already.
+    #[serde(default)]
+    pub succeeds: bool,
+}
+
+async fn new_key(State(node): Shared, Path(role): Path<String>, bytes: Bytes) -> Answered {
+    let wish: KeyBody = body(&bytes)?;
+    run(node, move |node| node.new_authority_key(&role, wish.succeeds)).await
 }
 
 async fn found_mesh(State(node): Shared, bytes: Bytes) -> Answered {

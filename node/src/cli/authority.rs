@@ -4,15 +4,17 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
-use counterfoil_protocol::identity::{AuthorityKind, Credential, Revocation, Scope};
+use counterfoil_protocol::identity::{
+    AuthorityKind, Credential, Organisation, Revocation, Scope, Suspension,
+};
 use counterfoil_protocol::ids::{AuthorityId, OrganisationId, Position};
-use counterfoil_protocol::keys::{PublicKey, SecretKey};
+use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer};
 use counterfoil_protocol::statement::Kind;
 
 use super::Context;
 use super::client::segment;
 use super::print::parse_time;
-use crate::api::routes::Signed;
+use crate::api::routes::{KeyBody, Signed};
 use crate::clock;
 use crate::data::{passphrase, root_act};
 use crate::keystore::Keystore;
@@ -30,8 +32,35 @@ pub(super) enum Authority {
         /// Its role or id
         authority: String,
     },
+    /// Interrupt an authority, or end its interruption
+    Suspend(Suspend),
+    /// Give an authority a new key; it keeps its id
+    Rotate {
+        /// Its role or id
+        authority: String,
+    },
     /// End an authority
     Revoke(Revoke),
+}
+
+/// The organisation's root keys
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum Root {
+    /// Put the root keys that were committed to in place of today's, and commit to new ones
+    Rotate,
+}
+
+/// Interrupt an authority, or end its interruption
+#[derive(Debug, Args)]
+pub(super) struct Suspend {
+    /// Its role or id
+    authority: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+    /// End the interruption
+    #[arg(long)]
+    lift: bool,
 }
 
 /// Make a new authority
@@ -68,6 +97,9 @@ pub(super) struct Revoke {
     /// Position from which on its key may have been in other hands
     #[arg(long, value_name = "POSITION")]
     compromised_since: Option<u64>,
+    /// When that may have happened: what a quorum of witnesses had seen before stands
+    #[arg(long, value_name = "TIME", requires = "compromised_since")]
+    compromised_at: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -85,6 +117,8 @@ impl Authority {
             Self::Issue(issue) => issue.run(context),
             Self::List => list(context, None),
             Self::Show { authority } => list(context, Some(&authority)),
+            Self::Suspend(suspend) => suspend.run(context),
+            Self::Rotate { authority } => rotate(context, &authority),
             Self::Revoke(revoke) => revoke.run(context),
         }
     }
@@ -105,10 +139,113 @@ fn list(context: &Context, only: Option<&str>) -> anyhow::Result<()> {
     context.out.value(&all)
 }
 
-/// The root keys that its threshold asks for.
+/// The keystore of the root, brought up to date with the chain: a rotation may have been cut off after it was recorded.
+fn root_store(context: &Context) -> anyhow::Result<Keystore> {
+    let now: Organisation = context.client.get("/v1/organisation")?;
+    let mut store = Keystore::load(&context.data.root_keys_path(), &passphrase()?)?;
+    let next = named(&store, "next-");
+    let is_recorded = !next.is_empty() && next.iter().all(|key| now.root_keys.contains(&key.public_key()));
+    if is_recorded {
+        promote(&mut store);
+        store.save(&context.data.root_keys_path(), &passphrase()?)?;
+    }
+    Ok(store)
+}
+
+fn named(store: &Keystore, prefix: &str) -> Vec<SecretKey> {
+    store.names().filter(|name| name.starts_with(prefix)).filter_map(|name| store.key(name)).collect()
+}
+
+/// Those that were to come are today's, and those after them are to come.
+fn promote(store: &mut Keystore) {
+    for (from, to) in [("next-", "root-"), ("after-", "next-")] {
+        let names: Vec<String> =
+            store.names().filter(|name| name.starts_with(from)).map(str::to_owned).collect();
+        for name in names {
+            store.rename(&name, &name.replacen(from, to, 1));
+        }
+    }
+}
+
+/// The root keys of today.
 fn root_keys(context: &Context) -> anyhow::Result<Vec<SecretKey>> {
-    let store = Keystore::load(&context.data.root_keys_path(), &passphrase()?)?;
-    Ok(store.names().filter(|name| name.starts_with("root-")).filter_map(|name| store.key(name)).collect())
+    Ok(named(&root_store(context)?, "root-"))
+}
+
+impl Root {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self::Rotate = self;
+        let organisation = OrganisationId::from(context.data.inception()?.id());
+        let path = context.data.root_keys_path();
+        let mut store = root_store(context)?;
+        let now: Organisation = context.client.get("/v1/organisation")?;
+        let (today, next) = (named(&store, "root-"), named(&store, "next-"));
+        anyhow::ensure!(!next.is_empty(), "{} holds no keys that were committed to", path.display());
+        let after: Vec<SecretKey> = (1..=next.len()).map(|n| store.generate(&format!("after-{n}"))).collect();
+        // Written down before anybody hears of them: a crash loses no key.
+        store.save(&path, &passphrase()?)?;
+        let version = Organisation {
+            version: now.version + 1,
+            root_keys: next.iter().map(Signer::public_key).collect(),
+            next_root_keys: after.iter().map(|key| key.public_key().commitment()).collect(),
+            ..now
+        };
+        let mut signers = today;
+        signers.extend(next);
+        let act =
+            root_act(Some(organisation), Kind::Organisation, &version, &signers, clock::now().timestamp())?;
+        let said = append(context, act.statement().bytes())?;
+        promote(&mut store);
+        store.save(&path, &passphrase()?)?;
+        context.out.done(format!("the root keys are those of version {}", version.version));
+        context.out.detail(format!("new ones are committed to; all are in {}", path.display()));
+        context.out.value(&said)
+    }
+}
+
+fn authority_of(context: &Context, text: &str) -> anyhow::Result<AuthorityId> {
+    context.client.get(&format!("/v1/authorities/{}", segment(text)))
+}
+
+/// A new key for an authority that goes on.
+fn rotate(context: &Context, text: &str) -> anyhow::Result<()> {
+    let organisation = OrganisationId::from(context.data.inception()?.id());
+    let root = root_keys(context)?;
+    let (authority, now): (AuthorityId, Credential) =
+        context.client.get(&format!("/v1/authorities/{}/credential", segment(text)))?;
+    anyhow::ensure!(
+        now.issuer.is_none(),
+        "{} was made by another authority, which gives it its keys",
+        now.role
+    );
+    let path = format!("/v1/keys/{}", segment(&now.role));
+    let key: PublicKey = context.client.post(&path, &KeyBody { succeeds: true })?;
+    let at = clock::now().timestamp();
+    let next = Credential { key, authority: Some(authority), ..now };
+    let act = root_act(Some(organisation), Kind::Credential, &next, &root, at)?;
+    let said = append(context, act.statement().bytes())?;
+    context.out.done(format!("{} signs with a new key from position {} on", next.role, said.position));
+    context.out.detail(format!("it is still {authority}, and what its former key signed stands"));
+    context.out.value(&said)
+}
+
+impl Suspend {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let organisation = OrganisationId::from(context.data.inception()?.id());
+        let authority = authority_of(context, &self.authority)?;
+        let root = root_keys(context)?;
+        let suspension = Suspension { authority, reason: self.reason, lifted: self.lift };
+        let now = clock::now().timestamp();
+        let act = root_act(Some(organisation), Kind::Suspension, &suspension, &root, now)?;
+        let said = append(context, act.statement().bytes())?;
+        if self.lift {
+            context.out.done(format!("{} may sign again", self.authority));
+        } else {
+            context.out.done(format!("{} is suspended from position {} on", self.authority, said.position));
+            context.out.next(format!("counterfoil authority suspend {} --lift --reason R", self.authority));
+        }
+        context.out.value(&said)
+    }
 }
 
 fn append(context: &Context, signed: &[u8]) -> anyhow::Result<Said> {
@@ -119,7 +256,8 @@ impl Issue {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         let organisation = OrganisationId::from(context.data.inception()?.id());
         let root = root_keys(context)?;
-        let key: PublicKey = context.client.post(&format!("/v1/keys/{}", segment(&self.role)), &())?;
+        let path = format!("/v1/keys/{}", segment(&self.role));
+        let key: PublicKey = context.client.post(&path, &KeyBody::default())?;
         let now = clock::now().timestamp();
         let kinds = if self.kinds.is_empty() { vec![Kind::Observation] } else { self.kinds };
         let claims = if self.claims.is_empty() { vec!["*".to_owned()] } else { self.claims };
@@ -140,6 +278,7 @@ impl Issue {
             expires: self.expires.as_deref().map(parse_time).transpose()?,
             delegation: self.delegation,
             issuer: None,
+            authority: None,
         };
         let act = root_act(Some(organisation), Kind::Credential, &credential, &root, now)?;
         let said = append(context, act.statement().bytes())?;
@@ -153,13 +292,13 @@ impl Issue {
 impl Revoke {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         let organisation = OrganisationId::from(context.data.inception()?.id());
-        let authority: AuthorityId =
-            context.client.get(&format!("/v1/authorities/{}", segment(&self.authority)))?;
+        let authority = authority_of(context, &self.authority)?;
         let root = root_keys(context)?;
         let revocation = Revocation {
             authority,
             reason: self.reason,
             compromised_since: self.compromised_since.map(Position),
+            compromised_at: self.compromised_at.as_deref().map(parse_time).transpose()?,
         };
         let now = clock::now().timestamp();
         let act = root_act(Some(organisation), Kind::Revocation, &revocation, &root, now)?;

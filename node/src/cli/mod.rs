@@ -68,6 +68,9 @@ enum Command {
     /// Authorities and their credentials
     #[command(subcommand)]
     Authority(authority::Authority),
+    /// The organisation's root keys
+    #[command(subcommand)]
+    Root(authority::Root),
     /// The mesh: found, invite, join, admit
     #[command(subcommand)]
     Mesh(mesh::Mesh),
@@ -174,6 +177,7 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Peers => status::peers(&context)?,
         Command::Sync(sync) => sync.run(&context)?,
         Command::Authority(authority) => authority.run(&context)?,
+        Command::Root(root) => root.run(&context)?,
         Command::Mesh(mesh) => mesh.run(&context)?,
         Command::Observe(observe) => observe.run(&context)?,
         Command::Link(link) => link.run(&context)?,

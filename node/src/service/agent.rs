@@ -26,6 +26,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How often it looks through everything for what was left undone.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// Seconds for which a list of the revoked and suspended speaks about the present.
+const STATUS_S: u64 = 2 * 86_400;
+
 /// Starts the agent's thread.
 ///
 /// # Errors
@@ -76,6 +79,7 @@ impl Agent {
             self.sweep()?;
         }
         self.renew_binding()?;
+        self.renew_status()?;
         let period = Duration::from_secs(self.node.config().anchor_s);
         if !period.is_zero() && self.anchor_at.elapsed() >= period {
             self.anchor_at = Instant::now();
@@ -134,6 +138,23 @@ impl Agent {
         let counter = current.map_or(0, |binding| binding.counter).saturating_add(1);
         let binding = binding(&self.node.organisation(), &peer, counter, now, listening);
         self.node.say(Say::new(Kind::Node, &binding)?)?;
+        Ok(())
+    }
+
+    /// Says anew who is revoked or suspended, when that has changed or the last list is half over.
+    fn renew_status(&self) -> Result<(), ServiceError> {
+        let (state, now) = (self.node.runtime.state(), self.node.now());
+        let due = match state.status() {
+            // The first list comes with the first reason for one.
+            None => !state.status_now(now).is_empty(),
+            Some((_, status)) => {
+                let current = state.status_now(status.next_by);
+                current != *status || status.next_by.since(now) < STATUS_S / 2
+            }
+        };
+        if due {
+            self.node.say(Say::new(Kind::Status, &state.status_now(now.plus(STATUS_S)))?)?;
+        }
         Ok(())
     }
 

@@ -559,6 +559,13 @@ fn summary(payload: &Payload) -> String {
         Payload::Revocation(revocation, _) => {
             format!("revokes {}: {}", revocation.authority, revocation.reason)
         }
+        Payload::Suspension(suspension, _) => {
+            let what = if suspension.lifted { "lifts the suspension of" } else { "suspends" };
+            format!("{what} {}: {}", suspension.authority, suspension.reason)
+        }
+        Payload::Status(status) => {
+            format!("{} revoked, {} suspended", status.revoked.len(), status.suspended.len())
+        }
         Payload::Node(binding) => format!("binds peer key {}", binding.peer_key.id()),
         Payload::Charter(charter) => format!("founds mesh {:?}", charter.name),
         Payload::Join(join) => format!("asks to join {}", join.mesh),
@@ -600,6 +607,8 @@ fn payload_json(payload: &Payload) -> serde_json::Value {
         Payload::Organisation(organisation, _) => serde_json::to_value(organisation),
         Payload::Credential(credential, _) => serde_json::to_value(credential),
         Payload::Revocation(revocation, _) => serde_json::to_value(revocation),
+        Payload::Suspension(suspension, _) => serde_json::to_value(suspension),
+        Payload::Status(status) => serde_json::to_value(status),
         Payload::Node(binding) => serde_json::to_value(binding),
         Payload::Charter(charter) => serde_json::to_value(charter),
         Payload::Join(join) => serde_json::to_value(join),

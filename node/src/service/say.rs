@@ -3,11 +3,11 @@
 use std::sync::PoisonError;
 
 use counterfoil_protocol::codec;
-use counterfoil_protocol::identity::Standing;
+use counterfoil_protocol::identity::{Credential, Organisation, OrganisationState, Standing};
 use counterfoil_protocol::ids::{
     AuthorityId, ByteString, HeadSeq, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
-use counterfoil_protocol::keys::{PublicKey, Signer as _};
+use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer as _};
 use counterfoil_protocol::statement::{Draft, Kind, Payload, Visibility};
 use serde::{Deserialize, Serialize};
 
@@ -98,11 +98,7 @@ impl Node {
         Payload::decode(say.kind, &say.payload.0)
             .map_err(|error| ServiceError::caller("payload", format!("{} statement: {error}", say.kind)))?;
         let role = self.role_of(say.authority.as_deref().unwrap_or(STEWARD))?;
-        let key = {
-            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-            keys.key(&authority_key_name(&role))
-        };
-        let key = key.ok_or_else(|| {
+        let key = self.authority_key(&role).ok_or_else(|| {
             let text = format!("this node has no key for an authority {role:?}; see `authority list`");
             ServiceError::refused("key", text)
         })?;
@@ -136,32 +132,70 @@ impl Node {
         })
     }
 
-    /// Makes and keeps a key for a new authority with this role. It signs nothing before its credential is in the chain.
+    /// The key with which the authority of this role signs: of the two that there are while it changes, the one that its
+    /// credential names.
+    fn authority_key(&self, role: &str) -> Option<SecretKey> {
+        let state = self.runtime.state();
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let name = authority_key_name(role);
+        let next = keys.key(&next_key_name(&name)).filter(|key| is_current(&state, key));
+        next.or_else(|| keys.key(&name))
+    }
+
+    /// Makes and keeps a key for the authority with this role: its first, or the next if there is one in force. It signs
+    /// nothing before its credential is in the chain, and until then its predecessor does.
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub fn new_authority_key(&self, role: &str) -> Result<PublicKey, ServiceError> {
+    pub fn new_authority_key(&self, role: &str, succeeds: bool) -> Result<PublicKey, ServiceError> {
         let name = authority_key_name(role);
-        let state = self.runtime.state();
+        let next = next_key_name(&name);
+        let (state, now) = (self.runtime.state(), self.now());
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = keys.key(&name) {
-            let id = key.public_key().id();
-            if state.public_key(&id).is_none() {
-                // Made earlier, and its credential never came: use it now.
-                return Ok(key.public_key());
-            }
-            let now = self.now();
-            let is_in_force = state.authority_of(&id).is_some_and(|authority| {
-                state.standing_at(&authority, state.next_position(), now) == Standing::InForce
-            });
-            if is_in_force {
-                let text = format!("there is an authority {role:?} already; choose another role");
+        if keys.key(&next).is_some_and(|key| is_current(&state, &key)) {
+            keys.rename(&next, &name);
+        }
+        let standing = keys.key(&name).and_then(|key| state.authority_of(&key.public_key().id()));
+        let standing = standing.map(|id| state.standing_at(&id, state.next_position(), now));
+        match (succeeds, standing) {
+            (false, Some(Standing::InForce | Standing::Suspended)) => {
+                let text = format!(
+                    "there is an authority {role:?} already; choose another role, or `authority rotate`"
+                );
                 return Err(ServiceError::refused("duplicate", text));
             }
+            (true, None) => {
+                let text = format!("this node has no key of an authority {role:?}; see `authority list`");
+                return Err(ServiceError::refused("key", text));
+            }
+            _ => {}
         }
-        let key = keys.generate(&name);
+        let target = if succeeds { &next } else { &name };
+        // Made earlier, and its credential never came: used now.
+        let unused = keys.key(target).filter(|key| state.public_key(&key.public_key().id()).is_none());
+        let key = match unused {
+            Some(key) => key,
+            None => keys.generate(target),
+        };
         keys.save(&self.data.node_keys_path(), &self.passphrase).map_err(crate::data::DataError::from)?;
         Ok(key.public_key())
+    }
+
+    /// What the organisation says about itself at present.
+    pub fn description(&self) -> Organisation {
+        self.runtime.state().description().clone()
+    }
+
+    /// The credential in force of an authority.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when there is no such authority.
+    pub fn credential(&self, text: &str) -> Result<(AuthorityId, Credential), ServiceError> {
+        let id = self.find_authority(text)?;
+        let state = self.runtime.state();
+        let record = state.authorities().get(&id);
+        let record = record.ok_or_else(|| ServiceError::absent(format!("{id} is no authority here")))?;
+        Ok((id, record.credential.clone()))
     }
 
     /// The role of the authority with this role or id.
@@ -199,7 +233,8 @@ impl Node {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let view = |id: &AuthorityId, record: &counterfoil_protocol::identity::AuthorityRecord| {
             let credential = &record.credential;
-            let here = keys.key(&authority_key_name(&credential.role));
+            let name = authority_key_name(&credential.role);
+            let here = [keys.key(&next_key_name(&name)), keys.key(&name)].into_iter().flatten();
             let mut kinds: Vec<Kind> =
                 credential.scopes.iter().flat_map(|scope| scope.kinds.clone()).collect();
             kinds.sort();
@@ -211,9 +246,21 @@ impl Node {
                 depth: record.depth,
                 kinds,
                 claims: credential.scopes.iter().flat_map(|scope| scope.claims.clone()).collect(),
-                key_here: here.is_some_and(|key| key.public_key() == credential.key),
+                key_here: here.map(|key| key.public_key()).any(|key| key == credential.key),
             }
         };
         Ok(state.authorities().iter().map(|(id, record)| view(id, record)).collect())
     }
+}
+
+/// The keystore's name for the key that is to follow another.
+fn next_key_name(name: &str) -> String {
+    format!("{name}/next")
+}
+
+/// Whether a key is the one that its authority signs with.
+fn is_current(state: &OrganisationState, key: &SecretKey) -> bool {
+    let id = key.public_key().id();
+    let record = state.authority_of(&id).and_then(|authority| state.authorities().get(&authority));
+    record.is_some_and(|record| record.credential.key.id() == id)
 }

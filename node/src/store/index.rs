@@ -1,10 +1,8 @@
 //! Indexes over statements, written in the same batch as the statements: lineage edges by their ends, links and their
 //! answers; and the mesh that the node takes part in.
 
-use counterfoil_protocol::codec;
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{MeshId, StatementId};
-use counterfoil_protocol::limits::STATEMENT_BYTES_MAX;
 use counterfoil_protocol::lineage::graph::EdgeSource;
 use counterfoil_protocol::lineage::{Edge, edges};
 use counterfoil_protocol::mesh::Charter;
@@ -36,12 +34,11 @@ impl Store {
     /// Adds what a statement says about others to the batch that writes it.
     pub(super) fn index(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
         for (number, edge) in edges(verified.id(), verified.payload()).iter().enumerate() {
-            let value = codec::encode(edge)?;
             for (direction, node) in [(FROM, &edge.from), (TO, &edge.to)] {
                 let mut key = node_key(direction, node).to_vec();
                 key.extend_from_slice(edge.asserted_by.as_bytes());
                 key.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
-                batch.put_cf(self.family(family::EDGES)?, key, &value);
+                batch.put_cf(self.family(family::EDGES)?, key, []);
             }
         }
         let (tag, link) = match verified.payload() {
@@ -55,19 +52,32 @@ impl Store {
         Ok(())
     }
 
+    /// The index holds places alone: the edges follow from the statements that assert them, which are read again.
     fn edges(&self, direction: u8, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
         let prefix = node_key(direction, node);
         let mode = IteratorMode::From(&prefix, Direction::Forward);
         let mut found = Vec::new();
+        let mut asserting: Option<StatementId> = None;
         for item in self.db.iterator_cf(self.family(family::EDGES)?, mode) {
-            let (key, value) = item.map_err(|error| self.database(error))?;
-            if !key.starts_with(&prefix) {
-                break;
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            let Some(rest) = key.strip_prefix(&prefix) else { break };
+            let damaged = || StoreError::Damaged("the index of edges".into());
+            let (id, _) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+            let id = StatementId::from_bytes(*id);
+            if asserting.replace(id) == Some(id) {
+                // All edges of one statement were read with the first.
+                continue;
             }
-            if found.len() == EDGES_MAX {
+            let placed = self.statement(&id)?.ok_or_else(damaged)?;
+            let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
+            let asserted = edges(id, &payload.map_err(|_| damaged())?);
+            found.extend(asserted.into_iter().filter(|edge| match direction {
+                FROM => edge.from == *node,
+                _ => edge.to == *node,
+            }));
+            if found.len() > EDGES_MAX {
                 return Err(StoreError::TooMany { what: "edges of one node", max: EDGES_MAX });
             }
-            found.push(codec::decode(&value, STATEMENT_BYTES_MAX)?);
         }
         found.sort();
         Ok(found)

@@ -9,7 +9,7 @@
 //! | `chains` | organisation | compact range, latest head, cosignatures |
 //! | `cosigned` | organisation, size | the checkpoint of that size with the cosignatures known |
 //! | `misbehaviour` | organisation | the proof |
-//! | `edges` | direction, digest of the node, asserting statement, number | the edge |
+//! | `edges` | direction, digest of the node, asserting statement, number | nothing: where to look |
 //! | `links` | `l` and a link's id, or `c` and the id of the link that is answered | the statement that says so |
 //! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
 //! | `meta` | `o` and a number | the organisation with that number |

@@ -78,6 +78,10 @@ pub struct Credential {
     /// The authority that issues this credential; none when the root keys do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<AuthorityId>,
+    /// The authority that this credential gives a new key; none when it makes a new authority. An authority outlives its
+    /// keys: it keeps its id, kind and role, and its former key signs nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityId>,
 }
 
 fn is_zero(n: &u8) -> bool {

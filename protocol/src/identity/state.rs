@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::credential::Credential;
 use super::node::NodeBinding;
 use super::organisation::Organisation;
+use super::revocation::Status;
 use super::standing::StandingDigest;
 use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, Timestamp, TreeSize};
 use crate::keys::PublicKey;
@@ -25,6 +26,8 @@ pub enum Standing {
     NotYetValid,
     /// Its time is over.
     Expired,
+    /// It is suspended.
+    Suspended,
     /// Its credential was revoked.
     Revoked,
     /// It signed at a position from which on its key may have been in other hands.
@@ -39,6 +42,7 @@ impl fmt::Display for Standing {
             Self::InForce => "in force",
             Self::NotYetValid => "not valid yet",
             Self::Expired => "expired",
+            Self::Suspended => "suspended",
             Self::Revoked => "revoked",
             Self::Compromised => "signed after its key was compromised",
             Self::Unknown => "unknown",
@@ -49,14 +53,18 @@ impl fmt::Display for Standing {
 /// One authority, as its organisation's chain has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityRecord {
-    /// The credential.
+    /// The credential in force: the first, or the latest that gave it a new key.
     pub credential: Credential,
-    /// Where it was issued.
+    /// Where the authority was made.
     pub issued_at: Position,
+    /// Where it was suspended, and where that was lifted, in order.
+    pub suspensions: Vec<(Position, Option<Position>)>,
     /// Where it was revoked, if it was.
     pub revoked_at: Option<Position>,
     /// From where on its key may have been in other hands.
     pub compromised_since: Option<Position>,
+    /// When its key may have come into other hands.
+    pub compromised_at: Option<Timestamp>,
     /// Levels of delegation between the root keys and this authority.
     pub depth: u8,
     /// The authority, credentialed by the root itself, that this one's delegation goes back to.
@@ -74,6 +82,17 @@ pub struct OrganisationState {
     keys: BTreeMap<KeyId, AuthorityId>,
     public_keys: BTreeMap<KeyId, PublicKey>,
     nodes: BTreeMap<KeyId, NodeBinding>,
+    status: Option<(Position, Status)>,
+}
+
+impl AuthorityRecord {
+    /// Whether a suspension holds at `position`.
+    pub fn is_suspended_at(&self, position: Position) -> bool {
+        let holds = |(from, to): &(Position, Option<Position>)| {
+            position >= *from && to.is_none_or(|lifted| position < lifted)
+        };
+        self.suspensions.iter().any(holds)
+    }
 }
 
 impl OrganisationState {
@@ -107,6 +126,7 @@ impl OrganisationState {
             keys: BTreeMap::new(),
             public_keys: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            status: None,
         };
         state.refresh_keys();
         Ok(state)
@@ -183,14 +203,52 @@ impl OrganisationState {
         self.nodes.values()
     }
 
+    /// The latest list of those who are revoked or suspended, and where it stands.
+    pub const fn status(&self) -> Option<&(Position, Status)> {
+        self.status.as_ref()
+    }
+
+    /// The list that a status statement at the next position would have to give.
+    pub fn status_now(&self, next_by: Timestamp) -> Status {
+        let position = self.next_position();
+        let those = |which: &dyn Fn(&AuthorityRecord) -> bool| {
+            self.authorities.iter().filter(|(_, record)| which(record)).map(|(id, _)| *id).collect()
+        };
+        Status {
+            revoked: those(&|record| record.revoked_at.is_some()),
+            suspended: those(&|record| record.revoked_at.is_none() && record.is_suspended_at(position)),
+            next_by,
+        }
+    }
+
     /// How `authority` stands for a statement at `position`, seen from the whole of this state.
     pub fn standing_at(&self, authority: &AuthorityId, position: Position, time: Timestamp) -> Standing {
+        self.standing_with_witnesses(authority, position, time, None)
+    }
+
+    /// As [`Self::standing_at`], for a statement that a quorum of witnesses had seen at `witnessed`. What they had seen
+    /// before the key may have come into other hands stands.
+    pub fn standing_with_witnesses(
+        &self,
+        authority: &AuthorityId,
+        position: Position,
+        time: Timestamp,
+        witnessed: Option<Timestamp>,
+    ) -> Standing {
         let Some(record) = self.authorities.get(authority) else { return Standing::Unknown };
-        if record.compromised_since.is_some_and(|since| position >= since) {
+        let is_older = match (witnessed, record.compromised_at) {
+            (Some(seen), Some(lost)) => seen < lost,
+            // Without both there is nothing to tell before from after.
+            _ => false,
+        };
+        if record.compromised_since.is_some_and(|since| position >= since) && !is_older {
             return Standing::Compromised;
         }
         if record.revoked_at.is_some_and(|revoked| position >= revoked) {
             return Standing::Revoked;
+        }
+        if record.is_suspended_at(position) {
+            return Standing::Suspended;
         }
         if time < record.credential.not_before || position < record.issued_at {
             return Standing::NotYetValid;
@@ -200,9 +258,14 @@ impl OrganisationState {
         }
         match record.credential.issuer {
             None => Standing::InForce,
-            // What an issuer may no longer do, those who stand on its word may not do either.
-            Some(issuer) => match self.standing_at(&issuer, record.issued_at, time) {
-                Standing::InForce | Standing::Expired | Standing::NotYetValid => Standing::InForce,
+            // What an issuer could not do when it issued, those who stand on its word cannot do; and while it is suspended,
+            // neither can they.
+            Some(issuer) => match self.standing_with_witnesses(&issuer, record.issued_at, time, witnessed) {
+                Standing::InForce | Standing::Expired | Standing::NotYetValid => {
+                    let suspended =
+                        self.authorities.get(&issuer).is_some_and(|i| i.is_suspended_at(position));
+                    if suspended { Standing::Suspended } else { Standing::InForce }
+                }
                 fallen => fallen,
             },
         }
@@ -229,10 +292,6 @@ impl OrganisationState {
         let signatory = if is_root {
             self.check_root_act(header.kind, header.key, payload)?;
             Signatory::Root
-        } else if let Payload::Organisation(next, endorsed) = payload {
-            // A rotation may be wrapped by one of the new keys.
-            self.check_rotation(next, endorsed, header.key)?;
-            Signatory::Root
         } else {
             let authority = self.authority_of(&header.key).ok_or(Refusal::UnknownKey(header.key))?;
             self.check_authority(authority, statement, payload)?;
@@ -249,7 +308,8 @@ impl OrganisationState {
             }
             Payload::Organisation(_, endorsed)
             | Payload::Credential(_, endorsed)
-            | Payload::Revocation(_, endorsed) => {
+            | Payload::Revocation(_, endorsed)
+            | Payload::Suspension(_, endorsed) => {
                 let found = endorsed.count(kind, &self.organisation.root_keys, key);
                 self.check_threshold(kind, found, self.organisation.threshold)
             }
@@ -262,7 +322,8 @@ impl OrganisationState {
         if found < usize::from(needed) { Err(Refusal::Threshold { kind, found, needed }) } else { Ok(()) }
     }
 
-    /// A rotation has both thresholds, and its keys were committed to by the version before.
+    /// A rotation has both thresholds, and its keys were committed to by the version before. One of today's keys wraps it:
+    /// whoever reads it has no other yet.
     fn check_rotation(&self, next: &Organisation, endorsed: &Endorsed, key: KeyId) -> Result<(), Refusal> {
         let current = &self.organisation;
         if current.version.checked_add(1) != Some(next.version) {
@@ -303,6 +364,10 @@ impl OrganisationState {
         let Some(record) = self.authorities.get(&authority) else {
             return Err(Refusal::UnknownKey(header.key));
         };
+        if record.credential.key.id() != header.key {
+            // The authority goes on, with another key.
+            return Err(Refusal::FormerKey { authority, key: header.key });
+        }
         let claim = payload.claim();
         if !record.credential.covers(header.kind, claim, header.subject.as_deref()) {
             return Err(Refusal::OutOfScope {
@@ -334,7 +399,30 @@ impl OrganisationState {
                 if credential.issuer != issuer {
                     return refuse("the credential names another issuer than the one that signed it".into());
                 }
-                Ok(())
+                credential.authority.map_or(Ok(()), |authority| self.check_succession(&authority, credential))
+            }
+            Payload::Suspension(suspension, _) => {
+                let Some(record) = self.authorities.get(&suspension.authority) else {
+                    return refuse(format!("{} is no authority of this organisation", suspension.authority));
+                };
+                if record.revoked_at.is_some() {
+                    return refuse(format!(
+                        "{} is revoked; there is nothing to suspend",
+                        suspension.authority
+                    ));
+                }
+                match (record.is_suspended_at(self.next_position()), suspension.lifted) {
+                    (true, false) => refuse(format!("{} is suspended already", suspension.authority)),
+                    (false, true) => refuse(format!("{} is not suspended", suspension.authority)),
+                    _ => Ok(()),
+                }
+            }
+            Payload::Status(status) => {
+                if *status == self.status_now(status.next_by) {
+                    Ok(())
+                } else {
+                    refuse("the status is not what the chain says at this position".into())
+                }
             }
             Payload::Revocation(revocation, _) => {
                 let Some(record) = self.authorities.get(&revocation.authority) else {
@@ -364,6 +452,24 @@ impl OrganisationState {
         }
     }
 
+    /// A new key for an authority that goes on: of the same kind and role, by the same issuer.
+    fn check_succession(&self, authority: &AuthorityId, next: &Credential) -> Result<(), Refusal> {
+        let refuse = |text: String| Err(Refusal::Identity(text));
+        let Some(record) = self.authorities.get(authority) else {
+            return refuse(format!(
+                "{authority}, which is to have a new key, is no authority of this organisation"
+            ));
+        };
+        if record.revoked_at.is_some() {
+            return refuse(format!("{authority} is revoked; make a new authority in its place"));
+        }
+        let now = &record.credential;
+        if (next.kind, &next.role, next.issuer) != (now.kind, &now.role, now.issuer) {
+            return refuse(format!("{authority} keeps its kind, role and issuer when it has a new key"));
+        }
+        Ok(())
+    }
+
     /// Folds a statement that was verified against this very state.
     ///
     /// # Errors
@@ -385,6 +491,14 @@ impl OrganisationState {
                 self.refresh_keys();
             }
             Payload::Credential(credential, _) => {
+                if let Some(record) = credential.authority.and_then(|id| self.authorities.get_mut(&id)) {
+                    let authority = credential.authority.unwrap_or(AuthorityId::from(verified.id()));
+                    record.credential = (**credential).clone();
+                    self.keys.insert(credential.key.id(), authority);
+                    self.public_keys.insert(credential.key.id(), credential.key);
+                    self.advance(verified);
+                    return Ok(());
+                }
                 let authority = AuthorityId::from(verified.id());
                 let (depth, root) = match credential.issuer.and_then(|id| self.authorities.get(&id)) {
                     Some(issuer) => (issuer.depth.saturating_add(1), issuer.root),
@@ -395,8 +509,10 @@ impl OrganisationState {
                 let record = AuthorityRecord {
                     credential: (**credential).clone(),
                     issued_at: position,
+                    suspensions: Vec::new(),
                     revoked_at: None,
                     compromised_since: None,
+                    compromised_at: None,
                     depth,
                     root,
                 };
@@ -406,18 +522,32 @@ impl OrganisationState {
                 if let Some(record) = self.authorities.get_mut(&revocation.authority) {
                     record.revoked_at = Some(position);
                     record.compromised_since = revocation.compromised_since;
+                    record.compromised_at = revocation.compromised_at;
                 }
             }
+            Payload::Suspension(suspension, _) => {
+                if let Some(record) = self.authorities.get_mut(&suspension.authority) {
+                    match record.suspensions.last_mut().filter(|_| suspension.lifted) {
+                        Some(last) => last.1 = Some(position),
+                        None => record.suspensions.push((position, None)),
+                    }
+                }
+            }
+            Payload::Status(status) => self.status = Some((position, status.clone())),
             Payload::Node(binding) => {
                 self.nodes.insert(binding.peer_key.id(), (**binding).clone());
             }
             _ => {}
         }
-        if verified.kind().is_standing() {
-            self.standing = self.standing.with(position, verified.id());
-        }
-        self.size = position.size_with();
+        self.advance(verified);
         Ok(())
+    }
+
+    fn advance(&mut self, verified: &Verified) {
+        if verified.kind().is_standing() {
+            self.standing = self.standing.with(verified.position(), verified.id());
+        }
+        self.size = verified.position().size_with();
     }
 
     /// Folds all positions before `next` whose statements this reader does not see: only their digests are known.

@@ -48,6 +48,10 @@ kinds! {
     Credential = "credential", standing: true;
     /// Ends a credential.
     Revocation = "revocation", standing: true;
+    /// Suspends an authority, or lifts its suspension.
+    Suspension = "suspension", standing: true;
+    /// Lists the authorities that are revoked or suspended at a position.
+    Status = "status", standing: true;
     /// Binds a libp2p peer id to the organisation.
     Node = "node", standing: true;
     /// Founds a mesh.

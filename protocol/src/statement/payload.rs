@@ -5,7 +5,7 @@ use crate::admissibility::{Activation, Decision, Profile};
 use crate::chain::anchor::{Anchor, AnchorError};
 use crate::codec::{self, CodecError};
 use crate::identity::{
-    Credential, CredentialError, NodeBinding, Organisation, OrganisationError, Revocation,
+    Credential, CredentialError, NodeBinding, Organisation, OrganisationError, Revocation, Status, Suspension,
 };
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lineage::{Acknowledgement, Recall};
@@ -24,6 +24,10 @@ pub enum Payload {
     Credential(Box<Credential>, Endorsed),
     /// A revocation.
     Revocation(Revocation, Endorsed),
+    /// A suspension, or its end.
+    Suspension(Suspension, Endorsed),
+    /// A list of those who are revoked or suspended.
+    Status(Status),
     /// A node binding.
     Node(Box<NodeBinding>),
     /// A charter.
@@ -118,6 +122,11 @@ impl Payload {
                 let endorsed: Endorsed = read(bytes)?;
                 Self::Revocation(endorsed.content()?, endorsed)
             }
+            Kind::Suspension => {
+                let endorsed: Endorsed = read(bytes)?;
+                Self::Suspension(endorsed.content()?, endorsed)
+            }
+            Kind::Status => Self::Status(read(bytes)?),
             Kind::Node => Self::Node(read(bytes)?),
             Kind::Charter => {
                 let charter: Charter = read(bytes)?;

@@ -66,6 +66,14 @@ pub enum Refusal {
         /// How it stands there.
         standing: Standing,
     },
+    /// The authority has another key now.
+    #[error("{key} is a former key of {authority}, which signs with a newer one")]
+    FormerKey {
+        /// The authority.
+        authority: AuthorityId,
+        /// The key that signed.
+        key: KeyId,
+    },
     /// The credential does not cover this.
     #[error("the credential of {authority} (role {role}) does not cover {kind} statements{claim}")]
     OutOfScope {
@@ -107,6 +115,7 @@ impl Refusal {
             Self::Payload { .. } => "payload",
             Self::UnknownKey(_) => "key",
             Self::NotInForce { .. } => "credential-in-force",
+            Self::FormerKey { .. } => "former-key",
             Self::OutOfScope { .. } => "scope",
             Self::Threshold { .. } => "threshold",
             Self::NotForRoot(_) => "root-act",

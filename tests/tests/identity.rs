@@ -1,0 +1,97 @@
+//! Keys come and go on a real node; the organisation and its authorities stay.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+
+use counterfoil_tests::process::Process;
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
+
+struct Bench {
+    folder: tempfile::TempDir,
+    node: Process,
+    said: usize,
+}
+
+impl Bench {
+    fn observe(&mut self, authority: &str) -> Result<Value, String> {
+        self.said += 1;
+        let path = self.folder.path().join(format!("claim-{}.json", self.said));
+        let claim = format!(r#"{{"claim": "evaluation/test", "subjects": ["name:{}"]}}"#, self.said);
+        std::fs::write(&path, claim).unwrap();
+        let output = self.node.output(&["observe", &path.to_string_lossy(), "--as", authority]).unwrap();
+        if output.status.success() {
+            return Ok(serde_json::from_slice(&output.stdout).unwrap());
+        }
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        Err(error["check"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn authority(&self, role: &str) -> Value {
+        let all = self.node.run(&["authority", "list"]).unwrap();
+        all.as_array().unwrap().iter().find(|one| one["role"] == role).unwrap().clone()
+    }
+
+    fn status_statements(&self) -> usize {
+        self.node.run(&["log", "--kind", "status"]).unwrap().as_array().unwrap().len()
+    }
+}
+
+#[test]
+fn keys_come_and_go_and_what_they_signed_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
+    node.start().unwrap();
+    let mut bench = Bench { folder, node, said: 0 };
+    let organisation = bench.node.run(&["status"]).unwrap()["organisation"].clone();
+    bench.node.run(&["authority", "issue", "--role", "tester", "--claim", "evaluation/*"]).unwrap();
+    let first = bench.observe("tester").unwrap();
+    let authority = bench.authority("tester")["authority"].clone();
+
+    // A new key for the authority, twice: it keeps its id, and both keys' statements show the same authority.
+    for _ in 0..2 {
+        bench.node.run(&["authority", "rotate", "tester"]).unwrap();
+        bench.observe("tester").unwrap();
+        assert_eq!(bench.authority("tester")["authority"], authority);
+    }
+    let shown = bench.node.run(&["show", first[0]["statement"].as_str().unwrap()]).unwrap();
+    assert_eq!(shown["signed_by"], "tester");
+
+    // Interrupted, and again in force; the node says so in a status statement by itself.
+    bench.node.run(&["authority", "suspend", "tester", "--reason", "leave"]).unwrap();
+    assert_eq!(bench.observe("tester"), Err("credential-in-force".into()));
+    assert_eq!(bench.authority("tester")["standing"], "suspended");
+    bench
+        .node
+        .until(&["log", "--kind", "status"], |log| log.as_array().is_some_and(|log| log.len() == 1))
+        .unwrap();
+    bench.node.run(&["authority", "suspend", "tester", "--lift", "--reason", "back"]).unwrap();
+    bench.observe("tester").unwrap();
+    bench
+        .node
+        .until(&["log", "--kind", "status"], |log| log.as_array().is_some_and(|log| log.len() == 2))
+        .unwrap();
+
+    // Root keys, twice; each time the new ones can act and the organisation is the same.
+    for version in 1..=2 {
+        bench.node.run(&["root", "rotate"]).unwrap();
+        bench.node.run(&["authority", "issue", "--role", &format!("after-{version}")]).unwrap();
+        bench.observe(&format!("after-{version}")).unwrap();
+    }
+    assert_eq!(bench.node.run(&["status"]).unwrap()["organisation"], organisation);
+
+    // All of it holds after the process was killed, and on disk.
+    bench.node.kill().unwrap();
+    bench.node.start().unwrap();
+    bench.observe("tester").unwrap();
+    bench.observe("after-2").unwrap();
+    bench.node.run(&["authority", "revoke", "tester", "--reason", "gone"]).unwrap();
+    assert_eq!(bench.observe("tester"), Err("credential-in-force".into()));
+    bench
+        .node
+        .until(&["log", "--kind", "status"], |log| log.as_array().is_some_and(|log| log.len() == 3))
+        .unwrap();
+    assert_eq!(bench.status_statements(), 3);
+    bench.node.kill().unwrap();
+    assert_eq!(bench.node.run(&["fsck"]).unwrap()["damage"], serde_json::json!([]));
+}
