@@ -6,6 +6,7 @@
 //! | `statement` | in-toto Statements: SLSA provenance, VSA, test results, any other predicate |
 //! | `link` | in-toto links and layouts, in DSSE or in the classic metablock |
 //! | `sigstore` | sigstore bundles v0.1 to v0.3 |
+//! | [`scitt`] | COSE: SCITT signed statements and receipts |
 //! | `model_signing` | OpenSSF Model Signing |
 //! | `cyclonedx` | CycloneDX ML-BOM |
 //! | `card` | model and data cards |
@@ -24,6 +25,7 @@ mod link;
 mod model_signing;
 mod plain;
 mod proof;
+pub mod scitt;
 mod sigstore;
 mod statement;
 mod trust;
@@ -185,6 +187,7 @@ pub fn import_with_files(
         return Err(input.fail("size", detail));
     }
     let imported = match text(&input) {
+        _ if scitt::is_cose(document) => scitt::read(&input)?,
         Some(text) if is_json(name, text) => {
             let value: Json = serde_json::from_str(text).map_err(|e| input.fail("json", e))?;
             read_json(&input, value)?
