@@ -260,9 +260,7 @@ impl Engine {
 
     /// Writes the new head down, lets the membership follow, and tells everybody.
     fn committed(&mut self, committed: &Committed) {
-        let ticket = self.outbox.ticket();
-        let writes = vec![crate::effect::Write::Head(committed.head.clone())];
-        self.outbox.push(Effect::Persist { ticket, writes });
+        self.sequencer.keep_head(committed.head.clone(), &mut self.outbox);
         let mut topics = BTreeSet::from([Topic::Heads]);
         for verified in &committed.statements {
             self.take_vote(verified);

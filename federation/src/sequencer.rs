@@ -54,6 +54,8 @@ pub struct Sequencer {
     committing: Vec<Staged>,
     /// Whether statements lie on disk that no head covers yet.
     uncovered: bool,
+    /// A head that is in the head lock and goes to disk with the next commit.
+    head: Option<SignedHead>,
 }
 
 /// What a finished commit brought.
@@ -74,6 +76,7 @@ impl Sequencer {
             waiting_ids: BTreeSet::new(),
             committing: Vec::new(),
             uncovered,
+            head: None,
         }
     }
 
@@ -166,8 +169,8 @@ impl Sequencer {
             self.committing.push(staged);
         }
         let statements = self.committing.iter().map(|staged| &staged.verified);
-        let mut writes: Vec<Write> =
-            statements.map(|verified| Write::Statement(Box::new(verified.clone()))).collect();
+        let mut writes: Vec<Write> = self.head.take().map(Write::Head).into_iter().collect();
+        writes.extend(statements.map(|verified| Write::Statement(Box::new(verified.clone()))));
         if let Some(last) = self.committing.last() {
             writes.push(Write::Tree { organisation: own.organisation(), range: last.after.range.clone() });
         }
@@ -234,6 +237,17 @@ impl Sequencer {
             outbox.push(Effect::Reply { append: staged.append, outcome: Ok(Box::new(appended)) });
         }
         Some(Committed { head, statements: statements.into_iter().map(|staged| staged.verified).collect() })
+    }
+
+    /// Writes down a head that is in the head lock: with the next commit if one is about to begin, which saves a sync, else
+    /// by itself. Until then the lock alone has it, and a start puts it in its place from there.
+    pub fn keep_head(&mut self, head: SignedHead, outbox: &mut Outbox) {
+        if self.waiting.is_empty() {
+            let ticket = outbox.ticket();
+            outbox.push(Effect::Persist { ticket, writes: vec![Write::Head(head)] });
+        } else {
+            self.head = Some(head);
+        }
     }
 
     /// Statements that are in memory but not yet under a head.

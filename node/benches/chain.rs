@@ -11,7 +11,7 @@ use counterfoil_federation::effect::Write;
 use counterfoil_federation::engine::Identity;
 use counterfoil_federation::replica::Replica;
 use counterfoil_node::runtime::Runtime;
-use counterfoil_node::store::Store;
+use counterfoil_node::store::{HeadLock, Store};
 use counterfoil_protocol::chain::HeadDraft;
 use counterfoil_protocol::chain::proof::inclusion_proof;
 use counterfoil_protocol::ids::{HeadSeq, Position, Timestamp};
@@ -77,8 +77,9 @@ fn main() {
     drop(store);
 
     let begin = Instant::now();
-    let lock = directory.path().join("head.lock");
-    std::fs::write(lock, replica.head().unwrap().bytes()).unwrap();
+    let mut lock = HeadLock::open(&directory.path().join("head.lock")).unwrap();
+    lock.swap(None, replica.head().unwrap()).unwrap().unwrap();
+    drop(lock);
     let identity = Identity {
         inception: organisation.inception.statement().bytes().clone(),
         chain_key: organisation.chain_key.clone() as std::sync::Arc<dyn Signer>,

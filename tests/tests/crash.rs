@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use counterfoil_node::store::Store;
+use counterfoil_node::store::{HeadLock, Store};
 use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
@@ -70,8 +70,11 @@ fn fifty_kills_lose_nothing_and_fork_nothing() {
     let store = Store::open(&directory.path().join("db")).unwrap();
     let report = store.fsck().unwrap();
     assert_eq!(report.damage, Vec::<String>::new());
-    let locked = std::fs::read(directory.path().join("head.lock")).unwrap();
-    let head = Head::parse(locked).unwrap().verify(&organisation.chain_key.public_key()).unwrap();
+    let lock = HeadLock::open(&directory.path().join("head.lock")).unwrap();
+    let head = Head::parse(lock.held().unwrap().clone())
+        .unwrap()
+        .verify(&organisation.chain_key.public_key())
+        .unwrap();
     let chain = store.chain(id);
     for one in &acknowledged {
         assert_eq!(store.place(&one.statement).unwrap(), Some((id, one.position)));
