@@ -22,13 +22,13 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a client may take to send its headers.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves the owner's socket until told to stop. Whoever can open the file is let in, so the file is for the owner alone.
+/// Opens the owner's socket. Whoever can open the file is let in, so the file is for the owner alone.
 ///
 /// # Errors
 /// What the system says.
-pub async fn serve_unix(path: PathBuf, router: Router, stop: watch::Receiver<bool>) -> std::io::Result<()> {
+pub fn bind_unix(path: &Path) -> std::io::Result<UnixListener> {
     // A socket that a killed node has left behind; the head lock says that no other node runs here.
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -36,7 +36,20 @@ pub async fn serve_unix(path: PathBuf, router: Router, stop: watch::Receiver<boo
     let fresh = path.with_extension(format!("{}.new", std::process::id()));
     let listener = UnixListener::bind(&fresh)?;
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&fresh, &path)?;
+    std::fs::rename(&fresh, path)?;
+    Ok(listener)
+}
+
+/// Serves the owner's socket until told to stop, and removes it then.
+///
+/// # Errors
+/// What the system says.
+pub async fn serve_unix(
+    listener: UnixListener,
+    path: PathBuf,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stopped = stop.clone();
     loop {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use super::Context;
-use crate::api::server::token;
+use crate::api::server::{bind_unix, token};
 use crate::api::{router, serve_tcp, serve_unix};
 use crate::data::passphrase;
 use crate::service::Node;
@@ -87,7 +87,9 @@ async fn serve(context: &Context, node: Arc<Node>, listener: TcpListener) -> any
     let api = listener.local_addr()?;
     let tcp = tokio::spawn(serve_tcp(listener, router(node.clone()), token, stopped.clone()));
     let socket = context.data.socket();
-    let unix = tokio::spawn(serve_unix(socket, router(node.clone()), stopped));
+    // Open before anybody is told that the node runs.
+    let owner = bind_unix(&socket).context("the socket in the data directory")?;
+    let unix = tokio::spawn(serve_unix(owner, socket, router(node.clone()), stopped));
     let name = node.status()?.name;
     context.out.done(format!("{name} runs; API at http://{api}"));
     if context.out.json {
