@@ -34,7 +34,9 @@ use counterfoil_protocol::ids::{
 use counterfoil_protocol::keys::Signer as _;
 use counterfoil_protocol::lineage::graph::{EdgeSet, EdgeSource};
 use counterfoil_protocol::lineage::{Edge, edges};
-use counterfoil_protocol::mesh::{Answer, Charter, Counterfoil, Link, LinkTarget, Recognition, Relation};
+use counterfoil_protocol::mesh::{
+    Answer, Charter, Counterfoil, Link, LinkTarget, OnFork, Recognition, Relation,
+};
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::statement::{Authentic, Draft, Kind, Verified, verify as verify_statement};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
@@ -204,6 +206,7 @@ fn story() -> (Mesh, [StatementId; 2]) {
         witness_quorum: 1,
         freshness_s: 600,
         link_answer_s: 600,
+        on_fork: OnFork::Quarantine,
     };
     let mesh = MeshId::from(supplier.say(Kind::Charter, &charter));
     let evidence = observation("evaluation/clinical", 7);

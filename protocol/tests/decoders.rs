@@ -42,7 +42,7 @@ use counterfoil_protocol::keys::Signer;
 use counterfoil_protocol::limits::{EXPRESSION_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use counterfoil_protocol::lineage::{Acknowledgement, EdgeKind, Recall, RecallResponse};
 use counterfoil_protocol::mesh::{
-    Admission, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, Recognition, Relation,
+    Admission, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork, Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     Metric, Observation, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
@@ -197,6 +197,7 @@ fn payloads(
         witness_quorum: 1,
         freshness_s: 600,
         link_answer_s: 600,
+        on_fork: OnFork::Quarantine,
     };
     let revocation = Revocation {
         authority: statement.into(),

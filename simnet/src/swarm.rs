@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use counterfoil_federation::Config;
 use counterfoil_protocol::ids::{MeshId, OrganisationId};
-use counterfoil_protocol::mesh::Charter;
+use counterfoil_protocol::mesh::{Charter, OnFork};
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::TestOrganisation;
 
@@ -39,6 +39,7 @@ pub fn mesh_of(seed: u64, organisations: Vec<Arc<TestOrganisation>>) -> Result<W
         members,
         freshness_s: 60,
         link_answer_s: 60,
+        on_fork: OnFork::Quarantine,
     };
     let mut world = World::new(seed, organisations.clone(), Config::small());
     if let Some(founder) = organisations.first() {

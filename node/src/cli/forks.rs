@@ -59,6 +59,8 @@ impl Forks {
 
 fn print(context: &Context, fork: &ForkView) {
     context.out.bad(format!("{} ({}) signed {}", fork.name, fork.organisation, fork.how));
-    context.out.detail(format!("head {} of size {}", fork.heads.0, fork.sizes.0));
-    context.out.detail(format!("head {} of size {}", fork.heads.1, fork.sizes.1));
+    for signed in &fork.signed {
+        let seq = signed.seq.map(|seq| format!("head {seq}, ")).unwrap_or_default();
+        context.out.detail(format!("{seq}{} statements with root {}", signed.size, signed.root));
+    }
 }

@@ -1,8 +1,8 @@
 //! `mesh`: found, invite, join, admit, recognise.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use counterfoil_protocol::ids::OrganisationId;
-use counterfoil_protocol::mesh::{Ballot, Charter};
+use counterfoil_protocol::mesh::{Ballot, Charter, OnFork};
 
 use super::Context;
 use super::print::short;
@@ -59,6 +59,26 @@ pub(super) struct Create {
     /// Seconds within which a link is to be answered
     #[arg(long, default_value_t = 86_400)]
     link_answer: u64,
+    /// What becomes of a member that is proven to have forked its chain
+    #[arg(long, value_enum, default_value_t = ForkRule::Quarantine)]
+    on_fork: ForkRule,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ForkRule {
+    /// Its votes count no more, and its nodes are told nothing more
+    Quarantine,
+    /// It keeps its votes until members vote it out
+    Keep,
+}
+
+impl From<ForkRule> for OnFork {
+    fn from(rule: ForkRule) -> Self {
+        match rule {
+            ForkRule::Quarantine => Self::Quarantine,
+            ForkRule::Keep => Self::Keep,
+        }
+    }
 }
 
 /// Accept another organisation's authorities for some claims
@@ -162,6 +182,7 @@ impl Create {
             witness_quorum: self.quorum,
             freshness_s: self.freshness,
             link_answer_s: self.link_answer,
+            on_fork: self.on_fork.into(),
         };
         let entered: MeshEntered = context.client.post("/v1/mesh", &charter)?;
         context.out.done(format!("founded {:?}, {}", entered.name, entered.mesh));

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use counterfoil_protocol::chain::CompactRange;
 use counterfoil_protocol::chain::checkpoint::verifier;
-use counterfoil_protocol::chain::misbehaviour::{Contradiction, Misbehaviour};
+use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::proof::Subtrees as _;
 use counterfoil_protocol::chain::tile::{TilePath, bytes_of};
 use counterfoil_protocol::chain::tree::{Hash, LeafDigest};
-use counterfoil_protocol::chain::{CompactRange, Head};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{
-    BlobId, ByteString, HeadHash, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
+    BlobId, ByteString, HeadSeq, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
 use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
 use counterfoil_protocol::lineage::graph::{Direction, walk};
@@ -150,12 +152,22 @@ pub struct ForkView {
     pub name: String,
     /// What it signed.
     pub how: String,
-    /// The two heads.
-    pub heads: (HeadHash, HeadHash),
-    /// Their sizes.
-    pub sizes: (TreeSize, TreeSize),
+    /// The two things that it signed.
+    pub signed: Vec<SignedView>,
     /// The proof, which verifies from its own bytes.
     pub proof: ByteString,
+}
+
+/// A head or checkpoint that contradicts another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedView {
+    /// Number of statements under it.
+    pub size: TreeSize,
+    /// Root over them, in base64 as checkpoints have it.
+    pub root: String,
+    /// Which head it was, where the proof holds heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<HeadSeq>,
 }
 
 /// Which statements are wanted from the log.
@@ -303,21 +315,18 @@ impl Node {
         let bytes = bytes.ok_or_else(absent)?;
         let damaged = |error: String| ServiceError::new(Blame::Node, "misbehaviour", error);
         let proof = Misbehaviour::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let (_, how) = proof.check().map_err(|error| damaged(error.to_string()))?;
-        let head =
-            |bytes: &ByteString| Head::parse(bytes.0.as_slice()).map_err(|error| damaged(error.to_string()));
-        let (one, other) = (head(&proof.one)?, head(&proof.other)?);
+        let conviction = proof.convict().map_err(|error| damaged(error.to_string()))?;
         let names = Self::names(&self.view()?);
-        let how = match how {
-            Contradiction::Sequence => "two heads with one sequence number",
-            Contradiction::Root => "two roots for one size",
-        };
+        let signed = conviction.signed.iter().map(|signed| SignedView {
+            size: signed.size,
+            root: STANDARD.encode(signed.root.0),
+            seq: signed.seq,
+        });
         Ok(ForkView {
             organisation: *organisation,
             name: names.get(organisation).cloned().unwrap_or_default(),
-            how: how.into(),
-            heads: (one.hash(), other.hash()),
-            sizes: (one.claimed_size(), other.claimed_size()),
+            how: conviction.how.to_string(),
+            signed: signed.collect(),
             proof: ByteString(bytes),
         })
     }

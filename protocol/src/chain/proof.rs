@@ -194,6 +194,14 @@ fn range_root(tree: &impl Subtrees, start: u64, count: u64) -> Result<Hash, Miss
     Ok(peaks.fold(last, |right, left| node_hash(left, &right)))
 }
 
+/// Root of the first `size` leaves.
+///
+/// # Errors
+/// [`MissingSubtree`] when the source lacks a hash.
+pub fn root(tree: &impl Subtrees, size: TreeSize) -> Result<Hash, MissingSubtree> {
+    range_root(tree, 0, size.0)
+}
+
 fn split(count: u64) -> u64 {
     1 << (63 - (count - 1).leading_zeros())
 }

@@ -136,6 +136,11 @@ pub fn receipt(
 }
 
 impl Receipt {
+    /// Hashes from the leaf to the root.
+    pub fn path(&self) -> &[Hash] {
+        &self.path
+    }
+
     /// Reads a receipt of inclusion with a detached payload.
     ///
     /// # Errors

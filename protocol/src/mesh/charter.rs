@@ -22,6 +22,27 @@ pub struct Charter {
     pub freshness_s: u64,
     /// Seconds within which a link is to be answered; then it has lapsed.
     pub link_answer_s: u64,
+    /// What becomes of a member that is proven to have signed what contradicts itself.
+    #[serde(default, skip_serializing_if = "OnFork::is_default")]
+    pub on_fork: OnFork,
+}
+
+/// What becomes of a member that is proven to have signed what contradicts itself. Its later heads are accepted by
+/// nobody and its evidence carries the finding in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFork {
+    /// Its votes count no more, and its nodes are told nothing more.
+    #[default]
+    Quarantine,
+    /// It keeps its votes and is served on, until members vote it out.
+    Keep,
+}
+
+impl OnFork {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Why a charter is not valid.

@@ -3,12 +3,15 @@
 //! Nobody keeps a list. Each organisation folds the votes that it has verified: starting from the charter's founders,
 //! an organisation is a member when enough members vote for it. The order of arrival plays no part; votes of
 //! organisations that are not members count nothing.
+//!
+//! Where the charter says so, all votes of an organisation that has forked its chain count nothing either, earlier ones
+//! too: different members may have seen different votes of it, and must come to the same membership.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{MeshId, OrganisationId, Position, StatementId};
 
-use super::charter::{Admission, Ballot, Charter};
+use super::charter::{Admission, Ballot, Charter, OnFork};
 
 /// A vote and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,7 @@ pub struct Membership {
     charter: Charter,
     /// By the organisation voted about, then by the voter: the voter's latest vote.
     votes: BTreeMap<OrganisationId, BTreeMap<OrganisationId, Vote>>,
+    quarantined: BTreeSet<OrganisationId>,
     /// Members: the founders in the charter's order, then the admitted by id.
     members: Vec<OrganisationId>,
 }
@@ -33,7 +37,7 @@ impl Membership {
     /// The membership of a mesh in which nobody has voted yet: the charter's founders.
     pub fn new(mesh: MeshId, charter: Charter) -> Self {
         let members = charter.members.clone();
-        Self { mesh, charter, votes: BTreeMap::new(), members }
+        Self { mesh, charter, votes: BTreeMap::new(), quarantined: BTreeSet::new(), members }
     }
 
     /// The mesh.
@@ -62,9 +66,24 @@ impl Membership {
     }
 
     /// Cosignatures that make a checkpoint witnessed at present: the charter's quorum, or all other members while
-    /// there are fewer.
+    /// there are fewer. Quarantined members see no heads to cosign.
     pub fn witness_quorum(&self) -> usize {
-        usize::from(self.charter.witness_quorum).min(self.members.len().saturating_sub(1))
+        let witnesses = self.members.iter().filter(|member| !self.is_quarantined(member)).count();
+        usize::from(self.charter.witness_quorum).min(witnesses.saturating_sub(1))
+    }
+
+    /// Takes note that an organisation is proven to have forked its chain, and does what the charter says about that.
+    /// Returns whether the membership changed.
+    pub fn expose(&mut self, organisation: OrganisationId) -> bool {
+        if self.charter.on_fork == OnFork::Keep || !self.quarantined.insert(organisation) {
+            return false;
+        }
+        self.refold()
+    }
+
+    /// Whether an organisation's votes count no more, because it forked its chain.
+    pub fn is_quarantined(&self, organisation: &OrganisationId) -> bool {
+        self.quarantined.contains(organisation)
     }
 
     /// Takes in a verified vote from the chain of `voter`. Returns whether the membership changed.
@@ -84,17 +103,27 @@ impl Membership {
             Some(earlier) if earlier.position >= position => return false,
             _ => votes.insert(voter, vote),
         };
+        self.refold()
+    }
+
+    fn refold(&mut self) -> bool {
         let members = self.fold();
         let changed = members != self.members;
         self.members = members;
         changed
     }
 
+    /// Whether the votes of `voter` count among `members`.
+    fn counts(&self, voter: &OrganisationId, members: &[OrganisationId]) -> bool {
+        members.contains(voter) && !self.is_quarantined(voter)
+    }
+
     /// Members that have voted to admit `organisation`, and those that have not.
     pub fn tally(&self, organisation: &OrganisationId) -> (Vec<OrganisationId>, Vec<OrganisationId>) {
         let votes = self.votes.get(organisation);
         self.members.iter().partition(|member| {
-            votes.and_then(|votes| votes.get(member)).is_some_and(|vote| vote.ballot == Ballot::Admit)
+            !self.is_quarantined(member)
+                && votes.and_then(|votes| votes.get(member)).is_some_and(|vote| vote.ballot == Ballot::Admit)
         })
     }
 
@@ -108,7 +137,7 @@ impl Membership {
         self.votes
             .values()
             .flat_map(|votes| votes.iter())
-            .filter(|(voter, _)| self.contains(voter))
+            .filter(|(voter, _)| self.counts(voter, &self.members))
             .map(|(_, vote)| vote.statement)
             .collect()
     }
@@ -118,7 +147,10 @@ impl Membership {
     fn fold(&self) -> Vec<OrganisationId> {
         let count = |members: &[OrganisationId], about: &OrganisationId, ballot: Ballot| {
             self.votes.get(about).map_or(0, |votes| {
-                votes.iter().filter(|(voter, vote)| vote.ballot == ballot && members.contains(voter)).count()
+                votes
+                    .iter()
+                    .filter(|(voter, vote)| vote.ballot == ballot && self.counts(voter, members))
+                    .count()
             })
         };
         let mut admitted = self.charter.members.clone();
@@ -161,6 +193,7 @@ mod tests {
             witness_quorum: 2,
             freshness_s: 60,
             link_answer_s: 60,
+            on_fork: OnFork::Quarantine,
         };
         assert_eq!(charter.check(), Ok(()));
         Membership::new(MeshId::from_bytes([9; 32]), charter)
@@ -206,5 +239,31 @@ mod tests {
         assert!(!vote(&mut m, 1, 2, 2, Ballot::Admit), "an older vote changes nothing");
         assert!(vote(&mut m, 1, 4, 2, Ballot::Admit));
         assert!(m.contains(&org(2)));
+    }
+
+    #[test]
+    fn a_quarantined_members_votes_count_nothing_whenever_the_proof_arrives() {
+        let votes = [(0, 1, 8), (1, 1, 8), (0, 2, 7), (2, 2, 7), (8, 1, 6), (2, 3, 6)];
+        let after = |exposed_after: usize, rule: OnFork| {
+            let mut m = membership();
+            m.charter.on_fork = rule;
+            for (n, (voter, position, about)) in votes.into_iter().enumerate() {
+                if n == exposed_after {
+                    m.expose(org(0));
+                }
+                vote(&mut m, voter, position, about, Ballot::Admit);
+            }
+            m.expose(org(0));
+            m
+        };
+        for n in 0..votes.len() {
+            let m = after(n, OnFork::Quarantine);
+            assert_eq!(m.members(), [org(0), org(1), org(2)], "exposed after {n} votes");
+            assert!(m.is_quarantined(&org(0)));
+            assert_eq!(m.witness_quorum(), 1);
+            assert_eq!(m.tally(&org(8)), (vec![org(1)], vec![org(0), org(2)]));
+            let m = after(n, OnFork::Keep);
+            assert_eq!(m.members(), [org(0), org(1), org(2), org(6), org(7), org(8)]);
+        }
     }
 }

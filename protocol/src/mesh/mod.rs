@@ -5,7 +5,7 @@ pub mod link;
 pub mod membership;
 pub mod recognition;
 
-pub use charter::{Admission, Ballot, Charter, CharterError, Join};
+pub use charter::{Admission, Ballot, Charter, CharterError, Join, OnFork};
 pub use link::{Answer, Counterfoil, Link, LinkError, LinkTarget, Relation};
 pub use membership::Membership;
 pub use recognition::Recognition;
