@@ -68,6 +68,15 @@ pub enum Write {
     },
 }
 
+/// Who wants a proof out of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// A peer: answer its request.
+    Peer(ChannelId),
+    /// The engine: say `Proven`.
+    Engine,
+}
+
 /// What to do with a gossip message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
@@ -184,6 +193,17 @@ pub enum Effect {
         from: Position,
         /// Size of the head under which they are wanted.
         size: TreeSize,
+    },
+    /// Say out of the store what the first leaves of a chain give.
+    Prove {
+        /// To whom.
+        asker: Asker,
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// How many leaves.
+        from: TreeSize,
+        /// Size of the tree that the proof is to lead to.
+        to: TreeSize,
     },
     /// Publish on a topic.
     Gossip {

@@ -1,7 +1,7 @@
 //! The engine: one input at a time, state changes in memory, effects into the outbox.
 //!
 //! This module routes. The own chain is the [`sequencer`](crate::sequencer)'s affair, other chains are in
-//! `sync`, peers in `introduce`.
+//! `sync`, contradictions in `exposure`, peers in `introduce`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,10 +16,11 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::config::{Config, ConfigError};
 use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId};
+use crate::exposure::lock_is_missing;
 use crate::input::Input;
 use crate::message::{Announcement, Request, Topic};
 use crate::outbox::{Outbox, Ticket};
-use crate::peer::{Exchange, Exchanges, Peer, Purpose};
+use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
 use crate::replica::{Replica, ReplicaError};
 use crate::sequencer::{Committed, Sequencer};
 use crate::store::Snapshot;
@@ -70,7 +71,12 @@ pub struct Engine {
     pub(crate) peers: BTreeMap<[u8; 32], Peer>,
     pub(crate) exchanges: Exchanges,
     pub(crate) targets: BTreeMap<OrganisationId, Target>,
-    pub(crate) misbehaved: BTreeSet<OrganisationId>,
+    /// Proofs of misbehaviour, by whom they convict.
+    pub(crate) proofs: BTreeMap<OrganisationId, Arc<[u8]>>,
+    /// Pairs of heads that the store is to compare.
+    pub(crate) suspicions: BTreeMap<OrganisationId, Suspicion>,
+    /// Whether the chain has a head and the head lock none.
+    pub(crate) lacks_lock: bool,
     pub(crate) candidates: BTreeSet<OrganisationId>,
     next_exchange: u64,
     pub(crate) next_round: Millis,
@@ -112,7 +118,7 @@ impl Engine {
                 return Err(StartError::Lock);
             }
             if own.size() < locked.size() {
-                sequencer.freeze(
+                sequencer.hold(
                     "its data lags behind its head lock; it catches up from its peers first",
                     &mut outbox,
                 );
@@ -122,6 +128,11 @@ impl Engine {
                 let ticket = outbox.ticket();
                 outbox.push(Effect::Persist { ticket, writes: vec![crate::effect::Write::Head(locked)] });
             }
+        }
+        // INVARIANT(1): data alone does not tell whether a later head was let out.
+        let lacks_lock = snapshot.locked.is_none() && own.head().is_some();
+        if lacks_lock {
+            sequencer.freeze(&lock_is_missing(own.head(), None), &mut outbox);
         }
         let covered = own.head().map_or(0, |head| head.size().0);
         if sequencer.frozen().is_none() && own.size().0 > covered {
@@ -138,7 +149,9 @@ impl Engine {
             peers: BTreeMap::new(),
             exchanges: BTreeMap::new(),
             targets,
-            misbehaved: snapshot.misbehaved.iter().copied().collect(),
+            proofs: snapshot.misbehaved.iter().cloned().collect(),
+            suspicions: BTreeMap::new(),
+            lacks_lock,
             candidates: BTreeSet::new(),
             next_exchange: 0,
             next_round: Millis(0),
@@ -169,6 +182,7 @@ impl Engine {
             Input::Asked { peer, channel, request } => self.asked(now, peer, channel, request),
             Input::Answered { exchange, response } => self.answered(now, exchange, response),
             Input::Failed(exchange) => self.exchange_failed(exchange),
+            Input::Proven { organisation, consistency } => self.proven(&organisation, consistency.as_ref()),
             Input::Heard { peer, gossip, topic, bytes } => self.heard(now, peer, gossip, topic, &bytes),
             Input::Wake => {}
         }
@@ -205,11 +219,6 @@ impl Engine {
     /// Organisations that have asked to be admitted.
     pub const fn candidates(&self) -> &BTreeSet<OrganisationId> {
         &self.candidates
-    }
-
-    /// Organisations with a proof of misbehaviour.
-    pub const fn misbehaved(&self) -> &BTreeSet<OrganisationId> {
-        &self.misbehaved
     }
 
     /// Connected peers.
@@ -296,6 +305,9 @@ impl Engine {
                 membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
             }
         }
+        for organisation in self.proofs.keys() {
+            membership.expose(*organisation);
+        }
         self.membership = Some(membership);
     }
 
@@ -312,8 +324,12 @@ impl Engine {
         self.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
     }
 
-    pub(crate) fn alarm(&mut self, text: &str) {
+    pub(crate) fn refuse_to_sign(&mut self, text: &str) {
         self.sequencer.freeze(text, &mut self.outbox);
+    }
+
+    pub(crate) fn alarm(&mut self, text: &str) {
+        self.refuse_to_sign(text);
         self.outbox.push(Effect::Notify(Event::Alarm(text.to_owned())));
     }
 
@@ -321,8 +337,9 @@ impl Engine {
     pub(crate) fn caught_up(&mut self) {
         if let Some(own) = self.replicas.get(&self.me) {
             let size = own.size();
-            self.sequencer.thaw();
-            self.outbox.push(Effect::Notify(Event::CaughtUp(size)));
+            if self.sequencer.thaw() {
+                self.outbox.push(Effect::Notify(Event::CaughtUp(size)));
+            }
         }
     }
 

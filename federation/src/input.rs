@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use counterfoil_protocol::ids::MeshId;
-use counterfoil_protocol::ids::{HeadHash, StatementId};
+use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::statement::Authentic;
 
 use crate::effect::{AppendId, ChannelId, ExchangeId, GossipId};
-use crate::message::{Request, Response, Topic};
+use crate::message::{Consistency, Request, Response, Topic};
 use crate::outbox::Ticket;
 
 /// Something that happened.
@@ -69,6 +68,13 @@ pub enum Input {
     },
     /// A request will not be answered.
     Failed(ExchangeId),
+    /// The store says what the first leaves of a chain give, as the engine asked; nothing where it does not have them.
+    Proven {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The answer.
+        consistency: Option<Consistency>,
+    },
     /// A gossip message arrived.
     Heard {
         /// The neighbour that it came from.

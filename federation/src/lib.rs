@@ -26,11 +26,13 @@
 //! | [`replica`] | a chain as far as it is known here, own or foreign |
 //! | [`peer`] | who a connection speaks for, and what it may cost |
 //! | `introduce`, `sync` | introductions; heads, backfill with proofs, and serving both |
+//! | `exposure` | contradictions: noticed, proven, stored, passed on |
 //! | [`config`] | validated limits |
 
 pub mod config;
 pub mod effect;
 pub mod engine;
+mod exposure;
 pub mod input;
 mod introduce;
 pub mod message;

@@ -3,7 +3,7 @@
 use counterfoil_protocol::chain::Hash;
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::codec::{self, CodecError};
-use counterfoil_protocol::ids::{ByteString, HeadSeq, MeshId, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, OrganisationId, Position, TreeSize};
 use serde::{Deserialize, Serialize};
 
 /// Largest message of the request-response protocols, in bytes.
@@ -42,6 +42,8 @@ pub struct Known {
     pub organisation: OrganisationId,
     /// Sequence number of its latest head here.
     pub seq: HeadSeq,
+    /// Which head that is: on the other branch of a fork there is another with that number.
+    pub head: HeadHash,
     /// Cosignatures known on it.
     pub cosignatures: u16,
 }
@@ -82,14 +84,30 @@ pub struct Page {
     pub proof: Vec<Hash>,
 }
 
+/// What the first leaves of a tree give, and the proof that they are its first leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consistency {
+    /// Root over the first leaves.
+    pub root: Hash,
+    /// Consistency proof from there to the whole tree.
+    pub proof: Vec<Hash>,
+}
+
 /// A request to a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Says who speaks, and asks the same.
     Hello(Box<Introduction>),
-    /// Asks for heads that are newer than these, or better witnessed.
-    Heads(Vec<Known>),
+    /// Asks for heads that are newer than these, or better witnessed, and for proofs of misbehaviour.
+    Heads {
+        /// The heads that the asker has.
+        known: Vec<Known>,
+        /// Organisations against which it has a proof.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        exposed: Vec<OrganisationId>,
+    },
     /// Asks for entries from a position on, under a head of that size.
     Entries {
         /// Whose chain.
@@ -98,6 +116,15 @@ pub enum Request {
         from: Position,
         /// Size of the head.
         size: TreeSize,
+    },
+    /// Asks what the first leaves of a chain give, and for the proof.
+    Consistency {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// How many leaves.
+        from: TreeSize,
+        /// Size of the tree that the proof is to lead to.
+        to: TreeSize,
     },
     /// Hands over a cosignature on the receiver's own head.
     Cosigned {
@@ -120,9 +147,17 @@ pub enum Response {
         admitted: bool,
     },
     /// Answers a question for heads.
-    Heads(Vec<Announcement>),
+    Heads {
+        /// Heads that are newer, or better witnessed.
+        heads: Vec<Announcement>,
+        /// Proofs of misbehaviour that the asker lacks.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        proofs: Vec<ByteString>,
+    },
     /// Answers a question for entries.
     Entries(Page),
+    /// Answers a question for consistency.
+    Consistency(Consistency),
     /// A cosignature was taken in.
     Noted,
     /// The request is not answered, and why.

@@ -12,6 +12,22 @@ use crate::message::Introduction;
 use crate::replica::{Replica, ReplicaError};
 use crate::time::Millis;
 
+/// Two heads of one chain, of different sizes, that may contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspicion {
+    /// The smaller.
+    pub older: SignedHead,
+    /// The larger.
+    pub newer: SignedHead,
+}
+
+impl Suspicion {
+    /// Whose heads.
+    pub fn organisation(&self) -> OrganisationId {
+        self.newer.organisation()
+    }
+}
+
 /// What a request to a peer was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
@@ -21,6 +37,8 @@ pub enum Purpose {
     Heads,
     /// To get entries of a chain under this head.
     Entries(SignedHead),
+    /// To learn whether a page that did not fit, and why, was wrong or the chain is.
+    Consistency(Box<Suspicion>, String),
     /// To hand over a cosignature.
     Cosigned,
 }

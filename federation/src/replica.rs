@@ -24,6 +24,8 @@ pub struct Replica {
     range: CompactRange,
     standing: Vec<Arc<Verified>>,
     head: Option<SignedHead>,
+    /// The head under which the last page was accepted, whether or not it was the last one.
+    under: Option<SignedHead>,
     cosignatures: BTreeMap<OrganisationId, String>,
     /// When the head was last confirmed to be the latest.
     pub seen: Millis,
@@ -98,6 +100,7 @@ impl Replica {
             range: CompactRange::default(),
             standing: Vec::new(),
             head: None,
+            under: None,
             cosignatures: BTreeMap::new(),
             seen: Millis(0),
         })
@@ -129,6 +132,7 @@ impl Replica {
             return Err(ReplicaError::Standing);
         }
         replica.range = snapshot.range.clone();
+        replica.under = head.clone();
         replica.head = head;
         Ok(replica)
     }
@@ -213,6 +217,11 @@ impl Replica {
         self.head.as_ref()
     }
 
+    /// The head under which the last page was accepted: what is here is the beginning of its chain.
+    pub const fn under(&self) -> Option<&SignedHead> {
+        self.under.as_ref()
+    }
+
     /// Signature lines on the head, by witness.
     pub const fn cosignatures(&self) -> &BTreeMap<OrganisationId, String> {
         &self.cosignatures
@@ -230,6 +239,7 @@ impl Replica {
     /// Takes the head that was signed for the whole of this chain.
     pub fn set_head(&mut self, head: SignedHead) {
         self.cosignatures.clear();
+        self.under = Some(head.clone());
         self.head = Some(head);
     }
 
@@ -277,6 +287,7 @@ impl Replica {
         let (size, root) = (next.range.size(), next.range.root());
         verify_consistency(size, &root, head.size(), &head.root(), &page.proof)?;
         let complete = size == head.size();
+        next.under = Some(head.clone());
         if complete {
             if next.state.standing_digest() != head.standing() {
                 return Err(ReplicaError::Standing);

@@ -31,7 +31,11 @@ enum Phase {
     /// The head is being locked.
     Locking(Ticket, SignedHead),
     /// The node does not sign, and why.
-    Frozen(String),
+    Frozen {
+        reason: String,
+        /// Whether it signs again once its chain has caught up.
+        until_caught_up: bool,
+    },
 }
 
 /// A statement on its way into the chain.
@@ -81,8 +85,14 @@ impl Sequencer {
     }
 
     /// Stops signing until [`Self::thaw`]. Whoever waits is told.
+    pub fn hold(&mut self, reason: &str, outbox: &mut Outbox) {
+        self.freeze(reason, outbox);
+        self.phase = Phase::Frozen { reason: reason.to_owned(), until_caught_up: true };
+    }
+
+    /// Stops signing for good. Whoever waits is told.
     pub fn freeze(&mut self, reason: &str, outbox: &mut Outbox) {
-        self.phase = Phase::Frozen(reason.to_owned());
+        self.phase = Phase::Frozen { reason: reason.to_owned(), until_caught_up: false };
         self.waiting_ids.clear();
         let waiting = self.committing.drain(..).chain(self.waiting.drain(..));
         for staged in waiting {
@@ -91,15 +101,19 @@ impl Sequencer {
         }
     }
 
-    /// Signs again.
-    pub fn thaw(&mut self) {
-        self.phase = Phase::Idle;
+    /// Signs again, if nothing but the missing end of the chain kept it from that. Returns whether it does.
+    pub fn thaw(&mut self) -> bool {
+        let thaws = matches!(self.phase, Phase::Frozen { until_caught_up: true, .. });
+        if thaws {
+            self.phase = Phase::Idle;
+        }
+        thaws
     }
 
     /// Why the node does not sign, if it does not.
     pub fn frozen(&self) -> Option<&str> {
         match &self.phase {
-            Phase::Frozen(reason) => Some(reason),
+            Phase::Frozen { reason, .. } => Some(reason),
             _ => None,
         }
     }
@@ -125,7 +139,7 @@ impl Sequencer {
         statement: Authentic,
         config: &Config,
     ) -> Result<(), AppendError> {
-        if let Phase::Frozen(reason) = &self.phase {
+        if let Phase::Frozen { reason, .. } = &self.phase {
             return Err(AppendError::Frozen(reason.clone()));
         }
         if self.waiting.len() >= config.pending_max {

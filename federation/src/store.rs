@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use counterfoil_protocol::chain::proof::{MissingSubtree, Subtrees, consistency_proof};
+use counterfoil_protocol::chain::proof::{MissingSubtree, Subtrees, consistency_proof, root};
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, TreeSize};
 use counterfoil_protocol::mesh::Charter;
 
 use crate::config::Config;
-use crate::message::{Entry, Page};
+use crate::message::{Consistency, Entry, Page};
 
 /// A chain as it lies on disk.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ pub struct Snapshot {
     pub locked: Option<Arc<[u8]>>,
     /// The mesh that the organisation takes part in.
     pub mesh: Option<(MeshId, Charter)>,
-    /// Organisations with a proof of misbehaviour.
-    pub misbehaved: Vec<OrganisationId>,
+    /// Organisations that misbehaved, each with the proof.
+    pub misbehaved: Vec<(OrganisationId, Arc<[u8]>)>,
 }
 
 /// What serving entries needs of a store.
@@ -76,6 +76,18 @@ pub fn page(
     }
     let proof = consistency_proof(source, TreeSize(next.0), size)?;
     Ok(Page { from, entries, proof })
+}
+
+/// What the first `from` leaves of a tree of `to` leaves give.
+///
+/// # Errors
+/// [`MissingSubtree`] when the store does not have what is asked for.
+pub fn consistency(
+    source: &impl Subtrees,
+    from: TreeSize,
+    to: TreeSize,
+) -> Result<Consistency, MissingSubtree> {
+    Ok(Consistency { root: root(source, from)?, proof: consistency_proof(source, from, to)? })
 }
 
 /// Opens a head that this store wrote earlier.

@@ -6,7 +6,7 @@ use counterfoil_protocol::chain::cosignature::{cosign, verify_line, witness_name
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::note::{Note, SignatureLine};
 use counterfoil_protocol::chain::{Head, SignedHead};
-use counterfoil_protocol::ids::{OrganisationId, TreeSize};
+use counterfoil_protocol::ids::{ByteString, OrganisationId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 use rand_chacha::rand_core::Rng;
 
@@ -40,15 +40,25 @@ impl Engine {
             return self.hello_asked(now, key, channel, introduction);
         }
         // INVARIANT(10): nobody outside the mesh is told anything that is limited to it.
-        if self.admitted(&key).is_none() {
+        let Some(asker) = self.admitted(&key) else {
             let response = Response::Refused("introduce yourself first, as a member's node".into());
+            return self.outbox.push(Effect::Respond { channel, response });
+        };
+        let is_quarantined = self.is_quarantined(&asker);
+        if is_quarantined && !matches!(request, Request::Heads { .. }) {
+            let response = Response::Refused("your organisation forked its chain; it is quarantined".into());
             return self.outbox.push(Effect::Respond { channel, response });
         }
         match request {
             Request::Hello(_) => {}
-            Request::Heads(known) => {
-                let response = Response::Heads(self.newer_heads(&known));
+            Request::Heads { known, exposed } => {
+                // The quarantined are told why, and nothing else.
+                let heads = if is_quarantined { Vec::new() } else { self.newer_heads(&known) };
+                let response = Response::Heads { heads, proofs: self.proofs_beside(&exposed) };
                 self.outbox.push(Effect::Respond { channel, response });
+            }
+            Request::Consistency { organisation, from, to } => {
+                self.consistency_asked(channel, organisation, from, to);
             }
             Request::Entries { organisation, from, size } => {
                 let is_here = self
@@ -82,11 +92,16 @@ impl Engine {
         }
         match (exchange.purpose, response) {
             (Purpose::Hello, response) => self.hello_answered(now, key, response),
-            (Purpose::Heads, Response::Heads(heads)) => self.heads_answered(now, key, &heads),
+            (Purpose::Heads, Response::Heads { heads, proofs }) => {
+                self.heads_answered(now, key, &heads, &proofs);
+            }
+            (Purpose::Consistency(suspicion, error), response) => {
+                self.consistency_answered(key, &suspicion, &error, &response);
+            }
             (Purpose::Entries(head), Response::Entries(page)) => {
                 self.entries_answered(now, key, &head, &page)
             }
-            (Purpose::Entries(head), _) => self.stop_fetching(&head.organisation()),
+            (Purpose::Entries(head), _) => self.entries_refused(&key, &head.organisation()),
             (Purpose::Cosigned | Purpose::Heads, _) => {}
         }
     }
@@ -99,12 +114,38 @@ impl Engine {
                 peer.introduce_at = Some(exchange.until);
             }
         }
-        if let Purpose::Entries(head) = exchange.purpose {
-            self.stop_fetching(&head.organisation());
+        match exchange.purpose {
+            Purpose::Entries(head) => self.stop_fetching(&head.organisation()),
+            Purpose::Consistency(suspicion, _) => self.forget_target(&suspicion.organisation()),
+            Purpose::Hello | Purpose::Heads | Purpose::Cosigned => {}
         }
     }
 
-    fn stop_fetching(&mut self, organisation: &OrganisationId) {
+    /// Nobody has a chain if not its own organisation: when that refuses too, wait until somebody tells of it again.
+    fn entries_refused(&mut self, key: &PublicKey, organisation: &OrganisationId) {
+        let speaks_for = self.peers.get(key.as_bytes()).and_then(|peer| peer.organisation);
+        if speaks_for == Some(*organisation) {
+            self.forget_target(organisation);
+        } else {
+            self.stop_fetching(organisation);
+        }
+    }
+
+    pub(crate) fn keep_fetching(&mut self, organisation: &OrganisationId, key: PublicKey) {
+        if let Some(target) = self.targets.get_mut(organisation) {
+            target.fetching = Some(key);
+        }
+    }
+
+    /// Gives a head up until somebody tells of it again.
+    pub(crate) fn forget_target(&mut self, organisation: &OrganisationId) {
+        if *organisation == self.me {
+            return self.stop_fetching(organisation);
+        }
+        self.targets.remove(organisation);
+    }
+
+    pub(crate) fn stop_fetching(&mut self, organisation: &OrganisationId) {
         if let Some(target) = self.targets.get_mut(organisation) {
             target.fetching = None;
             // Ask somebody else, or wait for the next round to hear of it again.
@@ -112,7 +153,8 @@ impl Engine {
         }
     }
 
-    /// What to answer to a head vector: heads that are newer here, or have more cosignatures.
+    /// What to answer to a head vector: heads that are newer here, are others with the same number, or have more
+    /// cosignatures.
     fn newer_heads(&self, known: &[Known]) -> Vec<Announcement> {
         let find = |organisation: &OrganisationId| known.iter().find(|k| k.organisation == *organisation);
         self.replicas
@@ -124,7 +166,8 @@ impl Engine {
                 (Some(known), Some(head)) => {
                     head.seq() > known.seq
                         || head.seq() == known.seq
-                            && replica.cosignatures().len() > usize::from(known.cosignatures)
+                            && (head.hash() != known.head
+                                || replica.cosignatures().len() > usize::from(known.cosignatures))
                 }
             })
             .filter_map(|(organisation, replica)| announcement(replica, find(organisation).is_none()))
@@ -139,10 +182,13 @@ impl Engine {
             .iter()
             .filter_map(|(organisation, replica)| {
                 let cosignatures = u16::try_from(replica.cosignatures().len()).unwrap_or(u16::MAX);
-                Some(Known { organisation: *organisation, seq: replica.head()?.seq(), cosignatures })
+                let head = replica.head()?;
+                let (seq, head) = (head.seq(), head.hash());
+                Some(Known { organisation: *organisation, seq, head, cosignatures })
             })
             .collect();
-        self.send(now, &key, Purpose::Heads, Request::Heads(known));
+        let exposed = self.proofs.keys().copied().collect();
+        self.send(now, &key, Purpose::Heads, Request::Heads { known, exposed });
     }
 
     /// Every period, one peer at random is asked for what it knows: gossip is a hint, this is the truth.
@@ -166,7 +212,12 @@ impl Engine {
         }
     }
 
-    fn heads_answered(&mut self, now: Millis, key: PublicKey, heads: &[Announcement]) {
+    fn heads_answered(&mut self, now: Millis, key: PublicKey, heads: &[Announcement], proofs: &[ByteString]) {
+        for proof in proofs {
+            if self.take_proof(&proof.0) == Judgement::Reject {
+                self.penalise(key, 20, "it sent what is no proof of misbehaviour");
+            }
+        }
         // What the peer's own organisation did not send anew is confirmed to be its latest.
         if let Some(replica) =
             self.admitted(&key).and_then(|organisation| self.replicas.get_mut(&organisation))
@@ -190,7 +241,7 @@ impl Engine {
         bytes: &[u8],
     ) {
         let judgement = if topic == Topic::Proofs {
-            self.heard_proof(bytes)
+            self.take_proof(bytes)
         } else {
             match counterfoil_protocol::codec::decode::<Announcement>(bytes, crate::message::GOSSIP_BYTES_MAX)
             {
@@ -202,20 +253,6 @@ impl Engine {
             }
         };
         self.outbox.push(Effect::Judge { gossip, judgement });
-    }
-
-    fn heard_proof(&mut self, bytes: &[u8]) -> Judgement {
-        match Misbehaviour::parse(bytes).and_then(|proof| proof.check()) {
-            Ok((organisation, _)) if self.is_member(&organisation) => {
-                if self.misbehaved.contains(&organisation) {
-                    return Judgement::Ignore;
-                }
-                self.record_misbehaviour(organisation, bytes.to_vec());
-                Judgement::Accept
-            }
-            Ok(_) => Judgement::Ignore,
-            Err(_) => Judgement::Reject,
-        }
     }
 
     fn take_announcement(
@@ -266,12 +303,7 @@ impl Engine {
         let proof = known.clone().find_map(|known| Misbehaviour::of(replica.inception(), known, &head));
         let is_newer = known.clone().all(|known| head.seq() > known.seq() && head.size() > known.size());
         if let Some(proof) = proof {
-            if let (false, Ok(bytes)) =
-                (self.misbehaved.contains(&organisation), crate::message::encode(&proof))
-            {
-                self.record_misbehaviour(organisation, bytes.clone());
-                self.outbox.push(Effect::Gossip { topic: Topic::Proofs, bytes: bytes.into() });
-            }
+            self.expose(organisation, &proof);
             // A conflicting head that is validly signed travels on, or the proof would not reach everybody.
             return Judgement::Accept;
         }
@@ -284,21 +316,22 @@ impl Engine {
             target.source = target.source.or(source);
             return Judgement::Ignore;
         }
-        if !is_newer || self.misbehaved.contains(&organisation) {
+        if self.has_misbehaved(&organisation) {
+            return Judgement::Ignore;
+        }
+        if !is_newer {
+            if let Some(known) = self.replicas.get(&organisation).and_then(Replica::head).cloned() {
+                self.suspect(head, known);
+            }
+            return Judgement::Ignore;
+        }
+        if organisation == self.me {
+            self.own_head_elsewhere(&head);
             return Judgement::Ignore;
         }
         let fetching = self.targets.get(&organisation).and_then(|target| target.fetching);
         self.targets.insert(organisation, Target { head, source, fetching });
         Judgement::Accept
-    }
-
-    fn record_misbehaviour(&mut self, organisation: OrganisationId, proof: Vec<u8>) {
-        self.misbehaved.insert(organisation);
-        self.targets.remove(&organisation);
-        let ticket = self.outbox.ticket();
-        self.outbox
-            .push(Effect::Persist { ticket, writes: vec![Write::Misbehaviour { organisation, proof }] });
-        self.outbox.say_after(ticket, Effect::Notify(Event::Misbehaved(organisation)));
     }
 
     /// Asks for entries under each target that nobody is being asked for.
@@ -348,6 +381,9 @@ impl Engine {
         if let Some(target) = self.targets.get_mut(&organisation) {
             target.fetching = None;
         }
+        if self.has_misbehaved(&organisation) {
+            return;
+        }
         let Some(replica) = self.replicas.get_mut(&organisation) else { return };
         if page.from != replica.size().next_position() {
             // The chain has moved on since it was asked for; the next request says from where.
@@ -355,10 +391,7 @@ impl Engine {
         }
         let extended = match replica.extend(head, page) {
             Ok(extended) => extended,
-            Err(error) => {
-                self.stop_fetching(&organisation);
-                return self.penalise(key, 25, &error.to_string());
-            }
+            Err(error) => return self.page_refused(now, key, head, &error),
         };
         replica.seen = replica.seen.max(now);
         for verified in &extended.verified {

@@ -6,12 +6,12 @@
 mod mutation;
 
 use counterfoil_federation::message::{
-    Announcement, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX, Page, Placed, Request,
-    Response, decode_request, decode_response, encode,
+    Announcement, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX, Page, Placed,
+    Request, Response, decode_request, decode_response, encode,
 };
 use counterfoil_protocol::chain::{Hash, LeafDigest};
 use counterfoil_protocol::codec;
-use counterfoil_protocol::ids::{ByteString, HeadSeq, MeshId, Position, TreeSize};
+use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, Position, TreeSize};
 use counterfoil_protocol::test_support::TestOrganisation;
 use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
@@ -41,7 +41,16 @@ fn requests() -> Vec<Request> {
     let organisation = TestOrganisation::new(1).id();
     vec![
         Request::Hello(Box::new(introduction())),
-        Request::Heads(vec![Known { organisation, seq: HeadSeq(300), cosignatures: 3 }]),
+        Request::Heads {
+            known: vec![Known {
+                organisation,
+                seq: HeadSeq(300),
+                head: HeadHash::from_bytes([8; 32]),
+                cosignatures: 3,
+            }],
+            exposed: vec![organisation],
+        },
+        Request::Consistency { organisation, from: TreeSize(5), to: TreeSize(70_000) },
         Request::Entries { organisation, from: Position(5), size: TreeSize(70_000) },
         Request::Cosigned { size: TreeSize(70_000), line: "line\n".into() },
     ]
@@ -55,7 +64,8 @@ fn responses() -> Vec<Response> {
     };
     vec![
         Response::Hello { introduction: Box::new(introduction()), admitted: true },
-        Response::Heads(vec![announcement()]),
+        Response::Heads { heads: vec![announcement()], proofs: vec![ByteString(vec![3; 300])] },
+        Response::Consistency(Consistency { root: Hash([4; 32]), proof: vec![Hash([5; 32])] }),
         Response::Entries(page),
         Response::Noted,
         Response::Refused("not a member".into()),

@@ -18,14 +18,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use counterfoil_federation::effect::{
-    AppendError, AppendId, Appended, ChannelId, ExchangeId, GossipId, Judgement,
+    AppendError, AppendId, Appended, Asker, ChannelId, ExchangeId, GossipId, Judgement,
 };
 use counterfoil_federation::engine::{Engine, Identity, StartError};
 use counterfoil_federation::message::{Request, Response, Topic};
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::peer::Peer;
 use counterfoil_federation::replica::Replica;
-use counterfoil_federation::store::page;
+use counterfoil_federation::store::{consistency, page};
 use counterfoil_federation::{Config, Effect, Event, Input, Millis};
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
@@ -178,7 +178,10 @@ impl Runtime {
         let (pages, wanted) = channel();
         let serve = {
             let (store, config) = (store.clone(), config.clone());
-            std::thread::Builder::new().name("serve".into()).spawn(move || serve(&store, &config, &wanted))
+            let inputs = inputs.clone();
+            std::thread::Builder::new()
+                .name("serve".into())
+                .spawn(move || serve(&store, &config, &wanted, &inputs))
         };
         let driver = Driver {
             engine,
@@ -371,9 +374,14 @@ impl Driver {
             membership: self.engine.membership().cloned(),
             peers: self.engine.peers().cloned().collect(),
             candidates: self.engine.candidates().clone(),
-            misbehaved: self.engine.misbehaved().clone(),
+            misbehaved: self.engine.misbehaved(),
             frozen: self.engine.frozen().map(str::to_owned),
         }
+    }
+
+    fn wanted(&self, organisation: OrganisationId, read: Read) {
+        // A serve thread that has ended leaves the request to its timeout.
+        let _ = self.pages.send(Wanted { outward: self.outward.clone(), organisation, read });
     }
 
     fn say(&self, command: NetworkCommand) {
@@ -409,9 +417,12 @@ impl Driver {
                     Ok(())
                 }
                 Effect::Serve { channel, organisation, from, size } => {
-                    let outward = self.outward.clone();
-                    // A serve thread that has ended leaves the request to its timeout.
-                    let _ = self.pages.send(Wanted { outward, channel, organisation, from, size });
+                    let read = Read::Page { channel, from, size };
+                    self.wanted(organisation, read);
+                    Ok(())
+                }
+                Effect::Prove { asker, organisation, from, to } => {
+                    self.wanted(organisation, Read::Consistency { asker, from, to });
                     Ok(())
                 }
                 Effect::Send { peer, exchange, request } => {
@@ -476,22 +487,39 @@ fn write(store: &Store, mut lock: HeadLock, work: &Receiver<Task>, inputs: &Sync
     }
 }
 
-/// A request for entries that the store is to answer.
+/// A question that the store is to answer.
 struct Wanted {
     outward: Option<Outward>,
-    channel: ChannelId,
     organisation: OrganisationId,
-    from: Position,
-    size: TreeSize,
+    read: Read,
 }
 
-/// Reads pages, one at a time. Ends when nobody can ask any more.
-fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>) {
-    while let Ok(Wanted { outward, channel, organisation, from, size }) = wanted.recv() {
-        let response = match page(&store.chain(organisation), from, size, config) {
-            Ok(page) => Response::Entries(page),
-            Err(error) => Response::Refused(error.to_string()),
+enum Read {
+    Page { channel: ChannelId, from: Position, size: TreeSize },
+    Consistency { asker: Asker, from: TreeSize, to: TreeSize },
+}
+
+/// Reads pages and proofs, one at a time. Ends when nobody can ask any more.
+fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>, inputs: &SyncSender<Message>) {
+    while let Ok(Wanted { outward, organisation, read }) = wanted.recv() {
+        let chain = store.chain(organisation);
+        let (channel, response) = match read {
+            Read::Page { channel, from, size } => {
+                (channel, page(&chain, from, size, config).map(Response::Entries))
+            }
+            Read::Consistency { asker: Asker::Peer(channel), from, to } => {
+                (channel, consistency(&chain, from, to).map(Response::Consistency))
+            }
+            Read::Consistency { asker: Asker::Engine, from, to } => {
+                let consistency = consistency(&chain, from, to).ok();
+                let input = Input::Proven { organisation, consistency };
+                if inputs.send(Message::Input(Box::new(input))).is_err() {
+                    return;
+                }
+                continue;
+            }
         };
+        let response = response.unwrap_or_else(|error| Response::Refused(error.to_string()));
         if let Some(outward) = outward {
             outward(NetworkCommand::Respond { channel, response });
         }

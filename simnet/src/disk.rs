@@ -1,6 +1,6 @@
 //! A disk in memory. Writes are queued and become durable in order; a crash loses what was not durable yet.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use counterfoil_federation::effect::Write;
@@ -54,7 +54,7 @@ pub enum Operation {
 #[derive(Debug, Default)]
 pub struct Disk {
     chains: BTreeMap<OrganisationId, Chain>,
-    misbehaved: BTreeSet<OrganisationId>,
+    misbehaved: BTreeMap<OrganisationId, Arc<[u8]>>,
     lock: Option<SignedHead>,
     queue: VecDeque<(Ticket, Operation)>,
 }
@@ -108,6 +108,17 @@ impl Disk {
         self.chains = backup;
     }
 
+    /// A copy of everything that is durable, head lock and all: what two machines with one organisation's keys begin with.
+    pub fn copy(&self) -> Self {
+        let (chains, misbehaved) = (self.chains.clone(), self.misbehaved.clone());
+        Self { chains, misbehaved, lock: self.lock.clone(), queue: VecDeque::new() }
+    }
+
+    /// Proofs of misbehaviour, by whom they are said to convict.
+    pub const fn proofs(&self) -> &BTreeMap<OrganisationId, Arc<[u8]>> {
+        &self.misbehaved
+    }
+
     /// The data, as a backup takes it.
     pub const fn chains(&self) -> &BTreeMap<OrganisationId, Chain> {
         &self.chains
@@ -141,8 +152,8 @@ impl Disk {
                     chain.cosignatures = lines;
                 }
             }
-            Write::Misbehaviour { organisation, .. } => {
-                self.misbehaved.insert(organisation);
+            Write::Misbehaviour { organisation, proof } => {
+                self.misbehaved.insert(organisation, proof.into());
             }
         }
     }
@@ -187,7 +198,7 @@ impl Disk {
             chains,
             locked: self.lock.as_ref().map(|head| head.bytes().clone()),
             mesh: None,
-            misbehaved: self.misbehaved.iter().copied().collect(),
+            misbehaved: self.misbehaved.iter().map(|(id, proof)| (*id, proof.clone())).collect(),
         }
     }
 }

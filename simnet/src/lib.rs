@@ -12,9 +12,11 @@
 //! | [`history`] | what was seen to happen |
 //! | [`checkers`] | the invariants, each over the history and the disks |
 //! | [`swarm`] | a seeded run: mischief, healing, checks |
+//! | [`equivocation`] | a seeded run with an organisation that shows two chains |
 
 pub mod checkers;
 pub mod disk;
+pub mod equivocation;
 pub mod history;
 pub mod host;
 pub mod swarm;

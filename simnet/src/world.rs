@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counterfoil_federation::config::Config;
-use counterfoil_federation::effect::{AppendId, ChannelId, Effect, Event, ExchangeId, GossipId};
+use counterfoil_federation::effect::{AppendId, Asker, ChannelId, Effect, Event, ExchangeId, GossipId};
 use counterfoil_federation::message::{Announcement, Request, Response, Topic};
-use counterfoil_federation::store::page;
+use counterfoil_federation::store::{consistency, page};
 use counterfoil_federation::{Input, Millis};
 use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::codec;
@@ -59,6 +59,8 @@ pub struct World {
     queue: BTreeMap<(Millis, u64), Happening>,
     order: u64,
     cut: BTreeSet<(usize, usize)>,
+    /// Pairs that never see each other, healed or not.
+    apart: BTreeSet<(usize, usize)>,
     channels: BTreeMap<ChannelId, (usize, ExchangeId)>,
     rng: ChaCha8Rng,
     seed: u64,
@@ -80,6 +82,7 @@ impl World {
             queue: BTreeMap::new(),
             order: 0,
             cut: BTreeSet::new(),
+            apart: BTreeSet::new(),
             channels: BTreeMap::new(),
             rng: ChaCha8Rng::from_seed(bytes),
             seed,
@@ -122,13 +125,16 @@ impl World {
         }
         self.note(format!("crash {index}, {survive} of {queued} writes survive"));
         let key = self.key(index);
-        for other in 0..self.hosts.len() {
+        for other in (0..self.hosts.len()).filter(|other| !self.is_apart(index, *other)).collect::<Vec<_>>() {
             self.input(other, Input::Disconnected(key));
         }
     }
 
     /// Cuts the connection between two hosts.
     pub fn cut(&mut self, a: usize, b: usize) {
+        if self.is_apart(a, b) {
+            return;
+        }
         self.cut.insert((a.min(b), a.max(b)));
         let (key_a, key_b) = (self.key(a), self.key(b));
         self.input(a, Input::Disconnected(key_b));
@@ -145,10 +151,14 @@ impl World {
         }
     }
 
+    fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.is_apart(a, b) || self.cut.contains(&(a.min(b), a.max(b)))
+    }
+
     fn connect(&mut self, a: usize, b: usize) {
         let runs =
             |world: &Self, index: usize| world.hosts.get(index).is_some_and(|host| host.engine.is_some());
-        if a != b && runs(self, a) && runs(self, b) && !self.cut.contains(&(a.min(b), a.max(b))) {
+        if a != b && runs(self, a) && runs(self, b) && !self.is_cut(a, b) {
             let (key_a, key_b) = (self.key(a), self.key(b));
             self.input(a, Input::Connected(key_b));
             self.input(b, Input::Connected(key_a));
@@ -163,8 +173,39 @@ impl World {
         }
     }
 
-    fn host_of(&self, key: &PublicKey) -> Option<usize> {
-        (0..self.hosts.len()).find(|index| self.key(*index) == *key)
+    /// The host with this key that `from` can see.
+    fn host_of(&self, from: usize, key: &PublicKey) -> Option<usize> {
+        (0..self.hosts.len()).find(|index| self.key(*index) == *key && !self.is_apart(from, *index))
+    }
+
+    /// A second machine with the keys and a copy of the disk of a host, started at once. `shown` is who sees it in place
+    /// of the first; nobody ever sees both, and they do not see each other. Gives its index.
+    ///
+    /// # Errors
+    /// When its engine does not start.
+    pub fn second_face(&mut self, of: usize, shown: &BTreeSet<usize>) -> Result<usize, String> {
+        let face = self.hosts.len();
+        let Some(host) = self.hosts.get(of) else { return Err(format!("there is no host {of}")) };
+        let mut second = Host::new(host.organisation.clone());
+        second.disk = host.disk.copy();
+        second.appended = host.appended;
+        for other in (0..face).filter(|other| *other != of) {
+            let unseen = if shown.contains(&other) { of } else { face };
+            self.apart.insert((unseen.min(other), unseen.max(other)));
+        }
+        self.apart.insert((of, face));
+        for other in shown {
+            let (key_of, key_other) = (self.key(of), self.key(*other));
+            self.input(*other, Input::Disconnected(key_of));
+            self.input(of, Input::Disconnected(key_other));
+        }
+        self.hosts.push(second);
+        self.start(face)?;
+        Ok(face)
+    }
+
+    fn is_apart(&self, a: usize, b: usize) -> bool {
+        self.apart.contains(&(a.min(b), a.max(b)))
     }
 
     /// Asks a host to append a statement.
@@ -222,7 +263,7 @@ impl World {
                 self.submit(index, starts, ticket, Operation::Lock { previous, head });
             }
             Effect::Send { peer, exchange, request } => {
-                if let Some(to) = self.host_of(&peer) {
+                if let Some(to) = self.host_of(index, &peer) {
                     let delay = self.delay();
                     self.at(delay, Happening::Request { from: index, to, exchange, request });
                 }
@@ -238,6 +279,22 @@ impl World {
                 };
                 self.respond(index, channel, response);
             }
+            Effect::Prove { asker, organisation, from, to } => {
+                let chain = self.hosts.get(index).and_then(|host| host.disk.chains().get(&organisation));
+                let consistency = chain.and_then(|chain| consistency(chain, from, to).ok());
+                match (asker, consistency) {
+                    (Asker::Engine, consistency) => {
+                        let input = Input::Proven { organisation, consistency };
+                        self.at(1, Happening::Input(index, starts, input));
+                    }
+                    (Asker::Peer(channel), Some(consistency)) => {
+                        self.respond(index, channel, Response::Consistency(consistency));
+                    }
+                    (Asker::Peer(channel), None) => {
+                        self.respond(index, channel, Response::Refused("it is not on disk yet".into()));
+                    }
+                }
+            }
             Effect::Gossip { topic, bytes } => {
                 if let Some(head) = codec::decode::<Announcement>(&bytes, 1 << 16)
                     .ok()
@@ -247,6 +304,9 @@ impl World {
                     self.note(format!("publish {head:?}"));
                 }
                 for to in (0..self.hosts.len()).filter(|to| *to != index) {
+                    if self.is_apart(index, to) {
+                        continue;
+                    }
                     let copies = if self.below(1000) < self.faults.duplication { 2 } else { 1 };
                     for _ in 0..copies {
                         let delay = self.delay();
@@ -266,7 +326,7 @@ impl World {
                 }
             }
             Effect::Disconnect(key) => {
-                if let Some(other) = self.host_of(&key) {
+                if let Some(other) = self.host_of(index, &key) {
                     self.cut(index, other);
                 }
             }
@@ -308,7 +368,7 @@ impl World {
 
     fn arrives(&mut self, from: usize, to: usize) -> bool {
         let lost = self.below(1000) < self.faults.loss;
-        !lost && !self.cut.contains(&(from.min(to), from.max(to)))
+        !lost && !self.is_cut(from, to)
     }
 
     /// Lets `ms` milliseconds pass.

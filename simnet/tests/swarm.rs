@@ -136,7 +136,7 @@ fn two_nodes_with_one_key_are_exposed_to_everybody() {
     world.run_for(10_000);
     for index in 1..=3 {
         let engine = world.hosts[index].engine.as_ref().unwrap();
-        assert_eq!(engine.misbehaved(), &BTreeSet::from([guilty]), "host {index}");
+        assert_eq!(engine.misbehaved(), BTreeSet::from([guilty]), "host {index}");
     }
 }
 

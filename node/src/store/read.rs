@@ -80,7 +80,11 @@ impl Store {
                 cosignatures: record.cosignatures,
             });
         }
-        snapshot.misbehaved = self.organisations(family::MISBEHAVIOUR)?;
+        for organisation in self.organisations(family::MISBEHAVIOUR)? {
+            if let Some(proof) = self.misbehaviour(&organisation)? {
+                snapshot.misbehaved.push((organisation, proof.into()));
+            }
+        }
         snapshot.mesh = self.mesh()?.map(|(mesh, charter, _)| (mesh, charter));
         Ok(snapshot)
     }
