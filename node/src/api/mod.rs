@@ -8,7 +8,9 @@
 
 pub mod problem;
 pub mod routes;
+mod scitt;
 pub mod server;
+mod witness;
 
 pub use routes::router;
 pub use server::{serve_tcp, serve_unix};

@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
+use super::{scitt, witness};
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;
@@ -163,6 +164,12 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/.well-known/counterfoil.json", get(well_known))
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/tile/{*path}", get(tile))
+        .route("/add-checkpoint", post(witness::add_checkpoint))
+        .route("/{origin}/checkpoint", get(witness::witnessed))
+        .route("/entries", post(scitt::register))
+        .route("/entries/{id}", get(scitt::entry))
+        .route("/.well-known/scitt-keys", get(scitt::keys))
+        .route("/.well-known/scitt-keys/{kid}", get(scitt::key))
         .route("/v1/status", get(async |State(n): Shared| run(n, |n| n.status()).await))
         .route("/v1/peers", get(async |State(n): Shared| run(n, |n| n.peers()).await))
         .route("/v1/authorities", get(async |State(n): Shared| run(n, |n| n.authorities()).await))

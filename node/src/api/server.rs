@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -65,7 +65,7 @@ pub async fn serve_unix(
     std::fs::remove_file(&path)
 }
 
-/// Serves TCP until told to stop. `/v1` needs the token.
+/// Serves TCP until told to stop. `/v1` needs the token, and so does registering a statement.
 pub async fn serve_tcp(listener: TcpListener, router: Router, token: String, stop: watch::Receiver<bool>) {
     let token: Arc<blake3::Hash> = Arc::new(blake3::hash(token.as_bytes()));
     let router = router.layer(from_fn_with_state(token, authorise));
@@ -130,7 +130,9 @@ async fn authorise(State(token): State<Arc<blake3::Hash>>, request: Request, nex
         .and_then(|value| value.strip_prefix("Bearer "));
     // Hashes compare in constant time.
     let is_known = given.is_some_and(|given| blake3::hash(given.as_bytes()) == *token);
-    if is_known || !request.uri().path().starts_with("/v1") {
+    let path = request.uri().path();
+    let is_guarded = path.starts_with("/v1") || path == "/entries" && request.method() != Method::GET;
+    if is_known || !is_guarded {
         return next.run(request).await;
     }
     let detail =

@@ -9,6 +9,7 @@
 //! | [`recall`] | recalls, and what they touch |
 //! | [`read`] | status, statements, lineage |
 //! | [`proof`] | receipts and bundles |
+//! | [`witness`] | cosigning others' checkpoints over HTTP |
 //! | [`agent`] | what the node does by itself |
 
 pub mod agent;
@@ -21,6 +22,7 @@ pub mod read;
 pub mod recall;
 pub mod say;
 mod times;
+pub mod witness;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +56,8 @@ pub struct Node {
     agent: Mutex<Option<JoinHandle<()>>>,
     /// One decision, permit or effect at a time: what one records, the next takes into account.
     acting: Mutex<()>,
+    /// One checkpoint is witnessed at a time.
+    witnessing: Mutex<()>,
     stopping: AtomicBool,
 }
 
@@ -80,6 +84,7 @@ impl Node {
             network: Mutex::new(None),
             agent: Mutex::new(None),
             acting: Mutex::new(()),
+            witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),
         });
         if node.store().mesh()?.is_some() {

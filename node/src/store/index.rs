@@ -30,6 +30,10 @@ fn node_key(direction: u8, node: &SubjectKey) -> [u8; 33] {
     key
 }
 
+fn witness_key(origin: &str) -> Vec<u8> {
+    [b"w", origin.as_bytes()].concat()
+}
+
 impl Store {
     /// Adds what a statement says about others to the batch that writes it.
     pub(super) fn index(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
@@ -138,6 +142,26 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Writes down what was cosigned for a log, and syncs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn witness(&self, origin: &str, checkpoint: &[u8]) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db
+            .put_cf_opt(self.family(family::META)?, witness_key(origin), checkpoint, &options)
+            .map_err(|error| self.database(error))
+    }
+
+    /// The latest checkpoint of a log that was cosigned over HTTP.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn witnessed(&self, origin: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.family(family::META)?, witness_key(origin)).map_err(|error| self.database(error))
     }
 
     /// Takes note of the mesh that this node takes part in.
