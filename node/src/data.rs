@@ -171,6 +171,11 @@ impl DataDir {
         self.0.join("node.toml")
     }
 
+    /// Where the head lock lies, which belongs to no backup.
+    pub fn head_lock(&self) -> PathBuf {
+        self.0.join("head.lock")
+    }
+
     fn inception_path(&self) -> PathBuf {
         self.0.join("inception.cose")
     }
@@ -415,12 +420,12 @@ pub fn passphrase() -> Result<Zeroizing<Vec<u8>>, DataError> {
         .ok_or(DataError::NoPassphrase)
 }
 
-fn make_private(path: &Path) -> Result<(), DataError> {
+pub(crate) fn make_private(path: &Path) -> Result<(), DataError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(DataDir::file(path))
 }
 
 /// A new file in place of the old one, synced, for the owner alone.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let fresh = path.with_extension("new");
     let mut file = fs::OpenOptions::new()
         .write(true)

@@ -29,10 +29,14 @@ impl Process {
     /// # Errors
     /// When it cannot be founded.
     pub fn found(program: &str, data: &Path, name: &str) -> Outcome<Self> {
-        let process =
-            Self { program: program.into(), data: data.into(), listen: Vec::new(), child: Mutex::default() };
+        let process = Self::at(program, data);
         process.run(&["init", "--name", name])?;
         Ok(process)
+    }
+
+    /// The organisation whose data lie in `data` already.
+    pub fn at(program: &str, data: &Path) -> Self {
+        Self { program: program.into(), data: data.into(), listen: Vec::new(), child: Mutex::default() }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

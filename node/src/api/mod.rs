@@ -12,5 +12,5 @@ mod scitt;
 pub mod server;
 mod witness;
 
-pub use routes::router;
+pub use routes::{owner_router, router};
 pub use server::{serve_tcp, serve_unix};

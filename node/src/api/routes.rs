@@ -141,6 +141,14 @@ pub struct TextBody {
     pub text: String,
 }
 
+/// A wish for a backup.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupBody {
+    /// Where to, as an absolute path on the node's machine.
+    pub path: std::path::PathBuf,
+}
+
 /// What a bundle is to prove.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +221,16 @@ pub fn router(node: Arc<Node>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(harden))
         .with_state(node)
+}
+
+/// The API as the owner's socket has it: with what touches files of the machine.
+pub fn owner_router(node: Arc<Node>) -> Router {
+    Router::new().route("/v1/backups", post(backup)).with_state(node.clone()).merge(router(node))
+}
+
+async fn backup(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: BackupBody = body(&bytes)?;
+    run(node, move |node| node.backup(&wish.path)).await
 }
 
 /// Headers that keep browsers from making anything else of an answer.

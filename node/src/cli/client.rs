@@ -39,6 +39,11 @@ impl Client {
         Self(address)
     }
 
+    /// Whether it goes through the socket in the data directory.
+    pub const fn is_local(&self) -> bool {
+        matches!(self.0, Address::Socket(_))
+    }
+
     /// Asks for a resource.
     ///
     /// # Errors

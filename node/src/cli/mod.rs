@@ -1,6 +1,7 @@
 //! The command line. One command a file; each says in ticked lines what it did, and what to try next.
 
 mod authority;
+mod backup;
 pub mod client;
 mod decide;
 mod demo;
@@ -114,6 +115,10 @@ enum Command {
     Verify(proof::Verify),
     /// Check everything on disk; the node must not run
     Fsck,
+    /// Write everything but the head lock into a new directory
+    Backup(backup::Backup),
+    /// Put a backup into an empty data directory, or one with nothing but head.lock
+    Restore(backup::Restore),
     /// Proofs that organisations signed contradicting heads
     #[command(subcommand)]
     Forks(forks::Forks),
@@ -198,6 +203,8 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Bundle(bundle) => bundle.run(&context)?,
         Command::Verify(verify) => return verify.run(&context),
         Command::Fsck => return proof::fsck(&context),
+        Command::Backup(backup) => backup.run(&context)?,
+        Command::Restore(restore) => restore.run(&context)?,
         Command::Forks(forks) => forks.run(&context)?,
         Command::Demo(demo) => demo.run(&context)?,
         Command::Completions { shell } => {

@@ -135,9 +135,7 @@ impl Verify {
 fn fork(context: &Context, file: &std::path::Path, proof: &Misbehaviour) -> (bool, serde_json::Value) {
     match proof.check() {
         Ok((organisation, how)) => {
-            context
-                .out
-                .done(format!("{} proves that {organisation} signed contradicting heads", file.display()));
+            context.out.done(format!("{} proves that {organisation} signed {how}", file.display()));
             (
                 true,
                 serde_json::json!({ "file": file, "verified": true, "organisation": organisation, "how": how }),

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Context;
 use crate::api::server::{bind_unix, token};
-use crate::api::{router, serve_tcp, serve_unix};
+use crate::api::{owner_router, router, serve_tcp, serve_unix};
 use crate::data::passphrase;
 use crate::service::Node;
 
@@ -89,7 +89,7 @@ async fn serve(context: &Context, node: Arc<Node>, listener: TcpListener) -> any
     let socket = context.data.socket();
     // Open before anybody is told that the node runs.
     let owner = bind_unix(&socket).context("the socket in the data directory")?;
-    let unix = tokio::spawn(serve_unix(owner, socket, router(node.clone()), stopped));
+    let unix = tokio::spawn(serve_unix(owner, socket, owner_router(node.clone()), stopped));
     let name = node.status()?.name;
     context.out.done(format!("{name} runs; API at http://{api}"));
     if context.out.json {

@@ -5,6 +5,7 @@ use counterfoil_protocol::admissibility::gather::GatherError;
 use counterfoil_protocol::bundle::BundleError;
 use counterfoil_protocol::codec::CodecError;
 
+use crate::backup::BackupError;
 use crate::data::DataError;
 use crate::p2p::NetworkError;
 use crate::runtime::RuntimeError;
@@ -90,4 +91,5 @@ from! {
     CodecError => Caller, "encoding";
     GatherError => Refused, "case";
     BundleError => Refused, "bundle";
+    BackupError => Refused, "backup";
 }

@@ -38,6 +38,7 @@ use zeroize::Zeroizing;
 
 pub use error::{Blame, ServiceError};
 
+use crate::backup::{self, Manifest};
 use crate::clock;
 use crate::data::{DataDir, NodeConfig};
 use crate::keystore::Keystore;
@@ -106,6 +107,17 @@ impl Node {
             network.stop();
         }
         self.runtime.stop();
+    }
+
+    /// Writes a backup into a new directory on this machine.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn backup(&self, to: &std::path::Path) -> Result<Manifest, ServiceError> {
+        if !to.is_absolute() {
+            return Err(ServiceError::caller("path", "the directory for the backup is no absolute path"));
+        }
+        Ok(backup::write(&self.data, self.store(), to)?)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -30,7 +30,8 @@ const _: () = assert!(PREFIX_BYTES + HEAD_BYTES_MAX <= SLOT_BYTES);
 // INVARIANT(1): whatever happened to the data, this file knows the last head that was let out.
 pub struct HeadLock {
     path: PathBuf,
-    file: File,
+    /// None until the first swap makes it.
+    file: Option<File>,
     /// Holds the advisory lock for as long as this lives.
     _guard: File,
     held: Option<Arc<[u8]>>,
@@ -39,7 +40,7 @@ pub struct HeadLock {
 }
 
 impl HeadLock {
-    /// Opens the lock at `path`, or makes an empty one.
+    /// Opens the lock at `path`. Where there is none it holds nothing, and the first swap makes it.
     ///
     /// # Errors
     /// [`StoreError::File`] when another process has it open or it cannot be read, [`StoreError::Damaged`] when neither of
@@ -50,24 +51,16 @@ impl HeadLock {
         let guard = File::create(&guard_path)
             .map_err(|error| StoreError::File { path: guard_path.clone(), error })?;
         guard.try_lock().map_err(|error| StoreError::File { path: guard_path, error: error.into() })?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed)?;
+        let empty = |guard| Self { path: path.to_owned(), file: None, _guard: guard, held: None, swaps: 0 };
+        let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(empty(guard)),
+            opened => opened.map_err(failed)?,
+        };
         let mut bytes = Vec::new();
         (&mut file).take(3 * SLOT_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() < 2 * SLOT_BYTES && bytes.iter().all(|byte| *byte == 0) {
-            // New, or cut off while it was made: nothing was let out under it.
-            file.write_all_at(&[0; 2 * SLOT_BYTES], 0).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            if let Some(directory) = path.parent() {
-                File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
-            }
-            bytes = vec![0; 2 * SLOT_BYTES];
+            // Cut off while it was made: nothing was let out under it.
+            return Ok(empty(guard));
         }
         let damaged =
             || StoreError::Damaged(format!("{}: neither of its slots holds a head", path.display()));
@@ -80,7 +73,7 @@ impl HeadLock {
             return Err(damaged());
         }
         let (swaps, held) = latest.map_or((0, None), |(swaps, head)| (swaps, Some(head)));
-        Ok(Self { path: path.to_owned(), file, _guard: guard, held, swaps })
+        Ok(Self { path: path.to_owned(), file: Some(file), _guard: guard, held, swaps })
     }
 
     /// The head that it holds, as bytes.
@@ -104,12 +97,29 @@ impl HeadLock {
         let failed = |error| StoreError::File { path: self.path.clone(), error };
         let swaps = self.swaps.saturating_add(1);
         let offset = (swaps % 2) * SLOT_BYTES as u64;
-        self.file.write_all_at(&slot(swaps, head.bytes()), offset).map_err(failed)?;
-        self.file.sync_data().map_err(failed)?;
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => make(&self.path).map_err(failed)?,
+        };
+        file.write_all_at(&slot(swaps, head.bytes()), offset).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+        self.file = Some(file);
         self.held = Some(head.bytes().clone());
         self.swaps = swaps;
         Ok(Ok(()))
     }
+}
+
+/// A new file of full length, with its name, on disk.
+fn make(path: &Path) -> std::io::Result<File> {
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all_at(&[0; 2 * SLOT_BYTES], 0)?;
+    file.sync_all()?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(file)
 }
 
 fn slot(swaps: u64, head: &[u8]) -> Vec<u8> {
@@ -171,12 +181,12 @@ mod tests {
         let path = directory.path().join("head.lock");
         assert!(HeadLock::open(&path).unwrap().held().is_none());
         for count in 1..5 {
-            std::fs::remove_file(&path).unwrap();
             swapped(&path, count);
             let mut lock = HeadLock::open(&path).unwrap();
             assert_eq!(lock.held(), Some(head(count - 1).bytes()));
             assert_eq!(lock.swap(None, &head(9)).unwrap(), Err(Some(head(count - 1).hash())));
             assert!(HeadLock::open(&path).is_err(), "a second process is kept out");
+            std::fs::remove_file(&path).unwrap();
         }
     }
 

@@ -171,6 +171,16 @@ impl Store {
         usize::try_from(number).ok().and_then(|number| numbered.get(number)).copied()
     }
 
+    /// Writes the database as it is at this moment into a new directory, while it is in use.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn checkpoint(&self, directory: &Path) -> Result<(), StoreError> {
+        let failed = |error| StoreError::Database { path: directory.to_owned(), error };
+        let checkpoint = rocksdb::checkpoint::Checkpoint::new(&self.db).map_err(failed)?;
+        checkpoint.create_checkpoint(directory).map_err(failed)
+    }
+
     fn database(&self, error: rocksdb::Error) -> StoreError {
         StoreError::Database { path: self.path.clone(), error }
     }
