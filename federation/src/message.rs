@@ -105,7 +105,6 @@ pub enum Request {
         /// The heads that the asker has.
         known: Vec<Known>,
         /// Organisations against which it has a proof.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         exposed: Vec<OrganisationId>,
     },
     /// Asks for entries from a position on, under a head of that size.
@@ -151,7 +150,6 @@ pub enum Response {
         /// Heads that are newer, or better witnessed.
         heads: Vec<Announcement>,
         /// Proofs of misbehaviour that the asker lacks.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         proofs: Vec<ByteString>,
     },
     /// Answers a question for entries.
