@@ -38,6 +38,7 @@ pub mod clock;
 pub mod data;
 pub mod demo;
 pub mod import;
+mod key_cache;
 pub mod keystore;
 pub mod p2p;
 pub mod runtime;

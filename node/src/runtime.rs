@@ -33,6 +33,7 @@ use counterfoil_protocol::mesh::Membership;
 use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
 
 use crate::clock;
+use crate::key_cache::KeyCache;
 use crate::store::{HeadLock, Store, StoreError};
 
 /// Most inputs that wait for the engine; callers then wait in turn.
@@ -147,6 +148,7 @@ pub struct Runtime {
     store: Arc<Store>,
     /// The own organisation's signing keys, for callers that check signatures. Follows the chain.
     signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
+    keys: KeyCache,
     organisation: OrganisationId,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -199,7 +201,7 @@ impl Runtime {
         let failed = |error| RuntimeError::Directory { path: directory.to_owned(), error };
         let threads = [loop_thread, disk, serve].into_iter().collect::<Result<_, _>>().map_err(failed)?;
         let threads = Mutex::new(threads);
-        Ok(Self { inputs, store, signers, organisation, threads })
+        Ok(Self { inputs, store, signers, keys: KeyCache::default(), organisation, threads })
     }
 
     /// The organisation that the node works for.
@@ -228,7 +230,8 @@ impl Runtime {
             let key = statement.header().key;
             let key = *state.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
             drop(state);
-            statement.authenticate(&key).map_err(|error| Refusal::Identity(error.to_string()))?
+            let key = self.keys.prepared(&key).map_err(|error| Refusal::Identity(error.to_string()))?;
+            statement.authenticate(key.as_ref()).map_err(|error| Refusal::Identity(error.to_string()))?
         };
         let (reply, answer) = channel();
         self.inputs.send(Message::Append(Box::new(authentic), reply)).map_err(|_| RuntimeError::Stopped)?;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use counterfoil_protocol::chain::Hash;
 use counterfoil_protocol::chain::proof::{verify_consistency, verify_inclusion};
 use counterfoil_protocol::ids::{Bytes, Position, TreeSize};
-use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::keys::{PreparedKey, PublicKey, Verifier as _};
 use counterfoil_tests::shared::{files, shared};
 use serde::Deserialize;
 
@@ -131,6 +131,10 @@ fn ed25519_edge_cases() {
                 "low_order_residue",
                 "reencoded_k",
             ];
+            let prepared = PublicKey::from_ed25519(&key)
+                .and_then(PreparedKey::new)
+                .is_ok_and(|key| key.verify(case.msg.as_bytes(), &signature).is_ok());
+            assert_eq!(prepared, accepted, "case {}: from tables", case.number);
             let flags = case.flags.unwrap_or_default();
             let expected = !flags.iter().any(|flag| refused_for.contains(&flag.as_str()));
             assert_eq!(accepted, expected, "case {}: {flags:?}", case.number);

@@ -76,6 +76,8 @@ pub struct AuthorityRecord {
 pub struct OrganisationState {
     id: OrganisationId,
     organisation: Organisation,
+    /// The ids of its root keys.
+    root_ids: Vec<KeyId>,
     size: TreeSize,
     standing: StandingDigest,
     authorities: BTreeMap<AuthorityId, AuthorityRecord>,
@@ -120,6 +122,7 @@ impl OrganisationState {
         let mut state = Self {
             id: inception.id().into(),
             organisation: *organisation,
+            root_ids: Vec::new(),
             size: TreeSize(0),
             standing: StandingDigest::EMPTY,
             authorities: BTreeMap::new(),
@@ -288,7 +291,7 @@ impl OrganisationState {
         if header.organisation.is_none() != (position == Position(0)) {
             return Err(Refusal::Identity("an inception stands at position 0 and nowhere else".into()));
         }
-        let is_root = self.organisation.root_keys.iter().any(|key| key.id() == header.key);
+        let is_root = self.root_ids.contains(&header.key);
         let signatory = if is_root {
             self.check_root_act(header.kind, header.key, payload)?;
             Signatory::Root
@@ -364,7 +367,7 @@ impl OrganisationState {
         let Some(record) = self.authorities.get(&authority) else {
             return Err(Refusal::UnknownKey(header.key));
         };
-        if record.credential.key.id() != header.key {
+        if self.public_keys.get(&header.key) != Some(&record.credential.key) {
             // The authority goes on, with another key.
             return Err(Refusal::FormerKey { authority, key: header.key });
         }
@@ -558,6 +561,7 @@ impl OrganisationState {
     }
 
     fn refresh_keys(&mut self) {
+        self.root_ids = self.organisation.root_keys.iter().map(PublicKey::id).collect();
         for key in &self.organisation.root_keys {
             self.public_keys.insert(key.id(), *key);
         }

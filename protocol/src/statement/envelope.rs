@@ -17,7 +17,7 @@ use crate::codec::{self, CodecError, Value};
 use crate::cose::{self, ALG_EDDSA, Label, Sign1, StructureError, int, label, to_be_signed};
 use crate::digest::blake3;
 use crate::ids::{KeyId, OrganisationId, StatementId, Timestamp};
-use crate::keys::{PublicKey, Signature, SignatureInvalid, Signer};
+use crate::keys::{Signature, SignatureInvalid, Signer, Verifier};
 use crate::limits::{LABEL_BYTES_MAX, PAYLOAD_BYTES_MAX, REFS_MAX, STATEMENT_BYTES_MAX};
 
 use super::kind::{Kind, Visibility};
@@ -139,7 +139,7 @@ impl Statement {
     ///
     /// # Errors
     /// [`EnvelopeError::OtherKey`], [`EnvelopeError::Signature`].
-    pub fn authenticate(self, key: &PublicKey) -> Result<Authentic, EnvelopeError> {
+    pub fn authenticate(self, key: &impl Verifier) -> Result<Authentic, EnvelopeError> {
         let given = key.id();
         if given != self.header.key {
             return Err(EnvelopeError::OtherKey { named: self.header.key, given });

@@ -10,6 +10,10 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
+mod prepared;
+
+pub use prepared::PreparedKey;
+
 use crate::digest::{blake3_in, context};
 use crate::ids::{ByteString, Bytes, KeyId, base32, from_base32};
 
@@ -19,6 +23,28 @@ pub const ED25519: u8 = 0x01;
 /// A public key that could verify a signature: well-formed, on the curve, not of small order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
+
+/// Whatever checks signatures of one key.
+pub trait Verifier {
+    /// The key's id.
+    fn id(&self) -> KeyId;
+
+    /// Checks `signature` over `message`.
+    ///
+    /// # Errors
+    /// [`SignatureInvalid`].
+    fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid>;
+}
+
+impl Verifier for PublicKey {
+    fn id(&self) -> KeyId {
+        Self::id(self)
+    }
+
+    fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid> {
+        Self::verify(self, message, signature)
+    }
+}
 
 /// An Ed25519 signature, not yet checked.
 pub type Signature = Bytes<64>;
