@@ -18,6 +18,7 @@
 //! | [`backup`] | everything but the head lock, into a directory and back |
 //! | [`service`] | what a node does for its organisation |
 //! | [`api`] | HTTP over the owner's socket and over TCP |
+//! | [`workers`] | the cores that check bundles |
 //! | [`cli`] | the command line |
 //! | [`demo`] | the demonstration |
 
@@ -44,3 +45,4 @@ pub mod p2p;
 pub mod runtime;
 pub mod service;
 pub mod store;
+pub mod workers;

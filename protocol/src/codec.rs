@@ -195,6 +195,29 @@ pub fn first_item(bytes: &[u8]) -> Result<(Value, &[u8]), CodecError> {
     Ok((value, bytes.get(reader.at..).unwrap_or_default()))
 }
 
+/// How many bytes the first item of a sequence has; nothing when it goes on behind `bytes`. Looks at lengths alone:
+/// whether the item is strict shows when it is parsed.
+///
+/// # Errors
+/// [`CodecError::NotStrict`] where no length can be told, or where nesting or items are too many.
+pub fn item_length(bytes: &[u8]) -> Result<Option<usize>, CodecError> {
+    let mut reader = Reader { bytes, at: 0, items: 0 };
+    match reader.skip() {
+        Ok(()) => Ok(Some(reader.at)),
+        Err(CodecError::Truncated(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The content of `item` where it is one byte string and nothing else.
+pub fn as_byte_string(item: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader { bytes: item, at: 0, items: 0 };
+    let initial = reader.byte().ok().filter(|initial| initial >> 5 == 2)?;
+    let length = reader.argument(initial, 0).ok()?;
+    let content = reader.take(usize::try_from(length).ok()?).ok()?;
+    (reader.at == item.len()).then_some(content)
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -238,6 +261,38 @@ impl<'a> Reader<'a> {
             Some(bytes) if bytes <= self.bytes.len() - self.at => Ok(length),
             _ => Err(CodecError::Truncated(self.bytes.len())),
         }
+    }
+
+    /// Passes over one item.
+    fn skip(&mut self) -> Result<(), CodecError> {
+        let mut left = 1u64;
+        while left > 0 {
+            let at = self.at;
+            self.items += 1;
+            if self.items > CBOR_ITEMS_MAX {
+                return Err(CodecError::NotStrict { what: "too many items", at });
+            }
+            left -= 1;
+            let initial = self.byte()?;
+            let major = initial >> 5;
+            if major == 7 {
+                continue;
+            }
+            let argument = self.argument(initial, at)?;
+            let more = match major {
+                2 | 3 => {
+                    let length = usize::try_from(argument);
+                    self.take(length.map_err(|_| CodecError::Truncated(self.bytes.len()))?)?;
+                    0
+                }
+                4 => argument,
+                5 => argument.saturating_mul(2),
+                6 => 1,
+                _ => 0,
+            };
+            left = left.saturating_add(more);
+        }
+        Ok(())
     }
 
     fn item(&mut self, depth: usize, tag: Option<u64>) -> Result<Value, CodecError> {
@@ -405,6 +460,19 @@ mod tests {
             let bytes = to_bytes(&value).unwrap();
             let again = from_bytes(&bytes, 1 << 20).unwrap();
             prop_assert_eq!(to_bytes(&again).unwrap(), bytes);
+        }
+
+        #[test]
+        fn the_length_of_an_item_is_known_as_soon_as_all_of_it_is_there(
+            value in value(), after in proptest::collection::vec(any::<u8>(), 0..9)
+        ) {
+            let mut bytes = to_bytes(&value).unwrap();
+            let length = bytes.len();
+            for end in 0..length {
+                prop_assert_eq!(item_length(&bytes[..end]), Ok(None));
+            }
+            bytes.extend(after);
+            prop_assert_eq!(item_length(&bytes), Ok(Some(length)));
         }
 
         #[test]

@@ -41,11 +41,18 @@ pub const EVIDENCE_MAX: usize = 1024;
 pub const EXPLANATION_SETS_MAX: usize = 64;
 /// Longest CEL expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 2048;
-/// Largest bundle file, in bytes.
-pub const BUNDLE_BYTES_MAX: usize = 1 << 30;
+/// Largest item of a bundle, in bytes: a manifest that names very many statements.
+pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
+/// Statements of a bundle that a verifier keeps while it reads on, in bytes. Of what exceeds this it keeps what other
+/// statements are checked against, and reads the file a second time for the rest that it needs.
+pub const BUNDLE_KEPT_BYTES_MAX: usize = 64 << 20;
+/// Most sealed claims of one observation.
+pub const SEALED_MAX: usize = 256;
 /// Furthest that lineage is followed from a subject, in edges.
 pub const LINEAGE_DEPTH_MAX: usize = 64;
 
+const _: () =
+    assert!(STATEMENT_BYTES_MAX * 2 < BUNDLE_ITEM_BYTES_MAX && BUNDLE_ITEM_BYTES_MAX < BUNDLE_KEPT_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);

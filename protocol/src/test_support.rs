@@ -134,6 +134,7 @@ pub fn observation(claim: &str, n: u64) -> Observation {
         expires: None,
         adverse: false,
         content: std::collections::BTreeMap::new(),
+        sealed: Vec::new(),
         metrics: Vec::new(),
         derived_from: Vec::<StatementId>::new(),
         materials: Vec::new(),

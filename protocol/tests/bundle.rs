@@ -18,14 +18,15 @@ use counterfoil_protocol::actuation::{Effect, Mode, Permit, Request};
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
 use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Profile};
 use counterfoil_protocol::bundle::{
-    ChainSource, Outcome, Report, Source, TrustFile, Wanted, verify, verify_with, write,
+    ChainSource, Entry, InOrder, Outcome, Report, Section, Settings, Source, TrustFile, Wanted, verify,
+    verify_file, verify_with, write,
 };
 use counterfoil_protocol::chain::checkpoint::verifier;
 use counterfoil_protocol::chain::cosignature::{cosign, witness_name};
 use counterfoil_protocol::chain::note::VerifierKey;
 use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees, inclusion_proof};
 use counterfoil_protocol::chain::receipt::receipt;
-use counterfoil_protocol::chain::{CompactRange, HeadDraft, LeafDigest, SignedHead};
+use counterfoil_protocol::chain::{CompactRange, Hash, HeadDraft, LeafDigest, SignedHead};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{
@@ -128,6 +129,7 @@ impl Chain {
 struct Mesh {
     chains: BTreeMap<OrganisationId, Chain>,
     edges: EdgeSet,
+    disclosures: BTreeMap<StatementId, Vec<Vec<u8>>>,
 }
 
 impl EdgeSource for Mesh {
@@ -175,6 +177,9 @@ impl Source for Mesh {
     }
     fn tree(&self, organisation: &OrganisationId) -> impl Subtrees {
         self.chains[organisation].leaves()
+    }
+    fn disclosures(&self, statement: &StatementId) -> Result<Vec<Vec<u8>>, Infallible> {
+        Ok(self.disclosures.get(statement).cloned().unwrap_or_default())
     }
     fn misbehaviour(&self, _: &OrganisationId) -> Result<Option<Vec<u8>>, Infallible> {
         Ok(None)
@@ -306,7 +311,7 @@ fn story() -> (Mesh, [StatementId; 2]) {
     let all = supplier.statements.iter().chain(&deployer.statements);
     let edges = all.flat_map(|s| edges(s.id(), s.payload())).collect();
     let chains = BTreeMap::from([(supplier_id, supplier), (deployer_id, deployer)]);
-    (Mesh { chains, edges }, [decided, link])
+    (Mesh { chains, edges, disclosures: BTreeMap::new() }, [decided, link])
 }
 
 fn failed(report: &Report) -> Vec<&'static str> {
@@ -338,8 +343,8 @@ fn a_lineage_is_proven_from_its_bundle_alone_and_decided_again_byte_for_byte() {
     {
         assert!(checks.contains(expected), "{expected} in {checks:?}");
     }
-    let included: usize = report.organisations.iter().map(|o| o.included).sum();
-    let there: usize = mesh.chains.values().map(|chain| chain.statements.len()).sum();
+    let included: u64 = report.organisations.iter().map(|o| o.included).sum();
+    let there: u64 = mesh.chains.values().map(|chain| chain.statements.len() as u64).sum();
     assert_eq!(included, there - 1, "the other evaluation has no part in it");
 }
 
@@ -347,7 +352,7 @@ fn a_lineage_is_proven_from_its_bundle_alone_and_decided_again_byte_for_byte() {
 fn period(mesh: &Mesh, first: u64, last: u64) -> Wanted {
     let supplier = TestOrganisation::new(1).id();
     assert!(mesh.chains.contains_key(&supplier));
-    Wanted { about: vec![], period: Some((Timestamp(first), Timestamp(last), vec![supplier])) }
+    Wanted { period: Some((Timestamp(first), Timestamp(last), vec![supplier])), ..Wanted::default() }
 }
 
 fn outcome(report: &Report, check: &str) -> Vec<Outcome> {
@@ -366,7 +371,7 @@ fn a_period_is_complete_and_bounded_or_says_what_is_missing() {
     );
     let supplier = TestOrganisation::new(1).id();
     let entry = whole.organisations.iter().find(|one| one.organisation == supplier).unwrap();
-    assert_eq!(entry.included as u64, entry.size.0);
+    assert_eq!(entry.included, entry.size.0);
     // A period in which nothing was said is empty, and that is proven too.
     for (first, last) in [(1, 999), (1001, 2000)] {
         let empty = verify(&write(&mesh, &period(&mesh, first, last)).unwrap());
@@ -416,7 +421,7 @@ fn what_is_unknown_is_refused_by_name() {
         write(&mesh, &Wanted::lineage(&[unknown])).unwrap_err().to_string().contains(&unknown.to_string())
     );
     assert_eq!(failed(&verify(b"")), ["file-digest", "file-form"]);
-    assert_eq!(failed(&verify(b"CFBUNDLE\x02")), ["file-digest", "file-form"]);
+    assert_eq!(failed(&verify(b"CFBUNDLE\x03")), ["file-digest", "file-form"]);
 }
 
 #[test]
@@ -431,6 +436,157 @@ fn every_changed_byte_fails_and_names_a_check() {
         assert!(!report.is_verified(), "byte {at}");
         assert_eq!(report.failures().next().unwrap().check, "file-digest", "byte {at}");
     }
+}
+
+#[test]
+fn what_is_not_kept_is_found_again() {
+    let (mesh, about) = story();
+    for wanted in [Wanted::lineage(&about), period(&mesh, 1000, 1000)] {
+        let bytes = write(&mesh, &wanted).unwrap();
+        let whole = verify(&bytes);
+        let settings = Settings { kept_bytes: 0, ..Settings::default() };
+        let mut file = std::io::Cursor::new(&bytes);
+        let (mut sparing, found) = verify_file(&mut file, &settings, &InOrder).unwrap();
+        assert_eq!(sparing.checks, whole.checks);
+        assert_eq!(
+            found.iter().map(Verified::id).collect::<BTreeSet<_>>(),
+            wanted.about.iter().copied().collect()
+        );
+        // Times are given for what is kept.
+        sparing.times = whole.times.clone();
+        assert_eq!(sparing, whole);
+    }
+    // Also when what is missing is not there the second time either.
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
+    let without = edited(&bytes, |entries| {
+        let evaluation =
+            entries.iter().position(|(_, entry)| kind_of(entry) == Some(Kind::Observation)).unwrap();
+        entries[evaluation].1 = absent(&entries[evaluation].1);
+    });
+    let settings = Settings { kept_bytes: 0, ..Settings::default() };
+    let (report, _) = verify_file(&mut std::io::Cursor::new(&without), &settings, &InOrder).unwrap();
+    assert_eq!(report.checks, verify(&without).checks);
+    assert_eq!(failed(&report), ["gap"]);
+}
+
+/// The items of a bundle, changed and put together again.
+fn edited(bytes: &[u8], edit: impl FnOnce(&mut Vec<(usize, Entry)>)) -> Vec<u8> {
+    use counterfoil_protocol::codec;
+    let mut at = 9;
+    let next = |at: &mut usize| {
+        let length = codec::item_length(&bytes[*at..]).unwrap().unwrap();
+        *at += length;
+        bytes[*at - length..*at].to_vec()
+    };
+    let mut out = bytes[..9].to_vec();
+    out.extend(next(&mut at));
+    let (mut sections, mut entries) = (Vec::new(), Vec::new());
+    while bytes.len() - at > 34 {
+        let section: Section = codec::decode(&next(&mut at), 1 << 20).unwrap();
+        for _ in 0..section.entries {
+            entries.push((sections.len(), Entry::decode(&next(&mut at)).unwrap()));
+        }
+        sections.push(section);
+    }
+    edit(&mut entries);
+    for (number, mut section) in sections.into_iter().enumerate() {
+        let own: Vec<_> = entries.iter().filter(|(of, _)| *of == number).collect();
+        section.entries = own.len() as u64;
+        out.extend(codec::encode(&section).unwrap());
+        own.iter().for_each(|(_, entry)| entry.encode(&mut out));
+    }
+    out.extend([0x58, 0x20]);
+    out.extend([0; 32]);
+    redigested(out)
+}
+
+fn kind_of(entry: &Entry) -> Option<Kind> {
+    let Entry::Statement { bytes, .. } = entry else { return None };
+    Some(counterfoil_protocol::statement::Statement::parse(bytes.clone()).unwrap().header().kind)
+}
+
+/// The leaf hash in place of a statement.
+fn absent(entry: &Entry) -> Entry {
+    let Entry::Statement { bytes, .. } = entry else { panic!("a statement") };
+    Entry::Absent { level: 0, root: LeafDigest::of(bytes).leaf_hash() }
+}
+
+#[test]
+fn whatever_is_left_out_moved_or_added_is_named() {
+    let (mesh, about) = story();
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
+    assert_eq!(edited(&bytes, |_| ()), bytes);
+    let place = |entries: &[(usize, Entry)], kind: Kind| {
+        entries.iter().position(|(_, entry)| kind_of(entry) == Some(kind)).unwrap()
+    };
+    type Edit<'a> = Box<dyn FnOnce(&mut Vec<(usize, Entry)>) + 'a>;
+    let hidden = |kind: Kind| -> Edit<'_> {
+        Box::new(move |entries: &mut Vec<(usize, Entry)>| {
+            let at = place(entries, kind);
+            entries[at].1 = absent(&entries[at].1);
+        })
+    };
+    let cases: Vec<(Edit<'_>, &str)> = vec![
+        (hidden(Kind::Observation), "gap"),
+        (hidden(Kind::Decision), "about"),
+        (hidden(Kind::Credential), "signature"),
+        (hidden(Kind::Profile), "completeness"),
+        (hidden(Kind::Recognition), "completeness"),
+        (hidden(Kind::Organisation), "inception"),
+        (Box::new(|entries| drop(entries.remove(place(entries, Kind::Profile)))), "inclusion"),
+        (Box::new(|entries| drop(entries.pop())), "inclusion"),
+        (Box::new(|entries| entries.swap(4, 5)), "inclusion"),
+        (Box::new(|entries| entries.push(entries[entries.len() - 1].clone())), "inclusion"),
+        (Box::new(|entries| entries[5].1 = Entry::Absent { level: 9, root: Hash([0; 32]) }), "inclusion"),
+        (Box::new(|entries| entries[5].1 = Entry::Absent { level: 64, root: Hash([0; 32]) }), "inclusion"),
+        (
+            Box::new(|entries| {
+                let at = place(entries, Kind::Observation);
+                let Entry::Statement { disclosures, .. } = &mut entries[at].1 else { panic!("a statement") };
+                disclosures
+                    .push(vec![0x83, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x61, 0x61, 1]);
+            }),
+            "disclosure",
+        ),
+    ];
+    for (number, (edit, check)) in cases.into_iter().enumerate() {
+        let report = verify(&edited(&bytes, edit));
+        assert_eq!(failed(&report).first(), Some(&check), "case {number}: {:?}", failed(&report));
+    }
+}
+
+#[test]
+fn sealed_claims_are_disclosed_one_by_one() {
+    use counterfoil_protocol::codec::Value;
+    use counterfoil_protocol::observation::{Disclosure, sealed};
+    let mut chain = Chain::new(1);
+    let disclosures: Vec<Vec<u8>> = ["age", "name"]
+        .iter()
+        .map(|name| {
+            Disclosure { salt: [3; 16], name: (*name).into(), value: Value::Bool(true) }.to_bytes().unwrap()
+        })
+        .collect();
+    let mut claim = observation("evaluation/clinical", 7);
+    claim.sealed = disclosures.iter().map(|bytes| sealed::seal(bytes)).collect();
+    claim.sealed.sort_by_key(|digest| digest.0);
+    let id = chain.say(Kind::Observation, &claim);
+    chain.sign(0);
+    let organisation = chain.organisation.id();
+    let disclosures = BTreeMap::from([(id, disclosures)]);
+    let mesh =
+        Mesh { chains: BTreeMap::from([(organisation, chain)]), edges: EdgeSet::default(), disclosures };
+    let name = |name: &str| BTreeMap::from([(id, BTreeSet::from([name.to_owned()]))]);
+    let shown = write(&mesh, &Wanted { disclose: name("age"), ..Wanted::lineage(&[id]) }).unwrap();
+    let report = verify(&shown);
+    assert!(report.is_verified(), "{:?}", failed(&report));
+    let [disclosed] = report.disclosed.as_slice() else { panic!("one claim") };
+    assert_eq!(
+        (disclosed.statement, disclosed.name.as_str(), &disclosed.value),
+        (id, "age", &Value::Bool(true))
+    );
+    assert!(verify(&write(&mesh, &Wanted::lineage(&[id])).unwrap()).disclosed.is_empty());
+    let error = write(&mesh, &Wanted { disclose: name("height"), ..Wanted::lineage(&[id]) }).unwrap_err();
+    assert!(error.to_string().contains("height"), "{error}");
 }
 
 proptest! {
@@ -452,7 +608,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let mut file = b"CFBUNDLE\x01".to_vec();
+        let mut file = b"CFBUNDLE\x02".to_vec();
         file.extend_from_slice(&bytes);
         prop_assert!(!verify(&file).is_verified());
     }

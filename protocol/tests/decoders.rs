@@ -325,6 +325,7 @@ fn full_observation(statement: StatementId) -> Observation {
         expires: Some(Timestamp(2000)),
         adverse: true,
         content: BTreeMap::from([("n".into(), Value::Integer(1.into()))]),
+        sealed: Vec::new(),
         metrics: vec![Metric { name: "sensitivity".into(), ppm: -3 }],
         derived_from: vec![statement],
         materials: vec![Subject::Named("scans".into()), Subject::Statement(statement)],

@@ -156,6 +156,7 @@ fn assert_fits(path: &str, imported: &Imported) {
         expires: imported.expires,
         adverse: imported.adverse,
         content: imported.content.clone(),
+        sealed: Vec::new(),
         metrics: imported.metrics.clone(),
         derived_from: Vec::new(),
         materials: imported.materials.clone(),

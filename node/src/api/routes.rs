@@ -1,9 +1,10 @@
 //! Addresses and what they do. Each handler reads its input, calls the service on a thread that may block, and writes
 //! what comes back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
@@ -18,8 +19,10 @@ use counterfoil_protocol::bundle::Wanted;
 use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
 use counterfoil_protocol::ids::{StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Answer, Ballot, Charter, Recognition, Relation};
+use futures::stream::{Stream, unfold};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 
 use super::problem::Problem;
 use super::{scitt, witness};
@@ -162,6 +165,9 @@ pub struct BundleBody {
     /// By these organisations: ids, prefixes or names; by the own one where nobody is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub organisations: Vec<String>,
+    /// Names of sealed claims that are to be disclosed, by statement.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disclose: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// The API of a node.
@@ -471,17 +477,35 @@ async fn fork(State(node): Shared, Path(text): Path<String>) -> Answered {
 
 async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: BundleBody = body(&bytes)?;
-    let bytes = call(node, move |node| {
+    let file = call(node, move |node| {
         let named = wish.organisations.iter().map(|text| node.find_organisation(text));
         let mut organisations = named.collect::<Result<Vec<_>, _>>()?;
         if organisations.is_empty() {
             organisations.push(node.organisation());
         }
         let period = wish.period.map(|(first, last)| (first, last, organisations));
-        node.bundle(&Wanted { about: resolved(node, &wish.about)?, period })
+        let disclose = wish.disclose.into_iter().map(|(id, names)| Ok((node.resolve(&id)?, names)));
+        let disclose = disclose.collect::<Result<_, ServiceError>>()?;
+        node.bundle(&Wanted { about: resolved(node, &wish.about)?, period, disclose })
     })
     .await?;
-    Ok(([(header::CONTENT_TYPE, "application/vnd.counterfoil.bundle")], bytes).into_response())
+    let body = Body::from_stream(chunks(tokio::fs::File::from_std(file)));
+    Ok(([(header::CONTENT_TYPE, "application/vnd.counterfoil.bundle")], body).into_response())
+}
+
+/// A file, a piece at a time.
+fn chunks(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> {
+    unfold(file, async |mut file| {
+        let mut buffer = vec![0; 64 * 1024];
+        match file.read(&mut buffer).await {
+            Ok(0) => None,
+            Ok(length) => {
+                buffer.truncate(length);
+                Some((Ok(Bytes::from(buffer)), file))
+            }
+            Err(error) => Some((Err(error), file)),
+        }
+    })
 }
 
 fn resolved(node: &Node, texts: &[String]) -> Result<Vec<StatementId>, ServiceError> {

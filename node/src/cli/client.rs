@@ -1,6 +1,7 @@
 //! The command line's way to a running node: HTTP over the socket in the data directory, or over TCP with a token.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -13,7 +14,9 @@ use serde::de::DeserializeOwned;
 use crate::api::problem::Problem;
 
 /// Largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 30;
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+/// Largest refusal that is read.
+const PROBLEM_BYTES_MAX: usize = 1 << 20;
 
 /// Where the node is.
 #[derive(Debug, Clone)]
@@ -78,7 +81,35 @@ impl Client {
         self.call("POST", path, Some(serde_json::to_vec(body)?))
     }
 
+    /// Sends a wish that is answered with a file of any length.
+    ///
+    /// # Errors
+    /// See [`Self::get`]; the file is as it was then.
+    pub fn post_for_file(&self, path: &str, body: &impl Serialize, file: &Path) -> anyhow::Result<u64> {
+        let named = || file.display().to_string();
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut part =
+            tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new("."))).with_context(named)?;
+        let length =
+            self.call_into("POST", path, Some(serde_json::to_vec(body)?), part.as_file_mut(), u64::MAX)?;
+        part.persist(file).with_context(named)?;
+        Ok(length)
+    }
+
     fn call(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.call_into(method, path, body, &mut bytes, ANSWER_BYTES_MAX)?;
+        Ok(bytes)
+    }
+
+    fn call_into(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Vec<u8>>,
+        into: &mut impl Write,
+        max: u64,
+    ) -> anyhow::Result<u64> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         executor.block_on(async {
             match &self.0 {
@@ -90,13 +121,13 @@ impl Client {
                             socket.display()
                         )
                     })?;
-                    exchange(stream, method, path, None, body).await
+                    exchange(stream, method, path, None, body, into, max).await
                 }
                 Address::Tcp(host, token) => {
                     let stream = tokio::net::TcpStream::connect(host)
                         .await
                         .with_context(|| format!("no node answers at {host}"))?;
-                    exchange(stream, method, path, Some((host, token)), body).await
+                    exchange(stream, method, path, Some((host, token)), body, into, max).await
                 }
             }
         })
@@ -109,7 +140,9 @@ async fn exchange<S>(
     path: &str,
     remote: Option<(&String, &String)>,
     body: Option<Vec<u8>>,
-) -> anyhow::Result<Vec<u8>>
+    into: &mut impl Write,
+    max: u64,
+) -> anyhow::Result<u64>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
@@ -126,12 +159,21 @@ where
     let response =
         sender.send_request(request.body(Full::new(Bytes::from(body.unwrap_or_default())))?).await?;
     let status = response.status();
-    let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let mut answer = response.into_body();
+    if status.is_success() {
+        let mut length = 0u64;
+        while let Some(frame) = answer.frame().await {
+            let Ok(bytes) = frame.context("the node's answer ended early")?.into_data() else { continue };
+            length += bytes.len() as u64;
+            anyhow::ensure!(length <= max, "the node's answer has more than {max} bytes");
+            into.write_all(&bytes)?;
+        }
+        driver.abort();
+        return Ok(length);
+    }
+    let bytes = Limited::new(answer, PROBLEM_BYTES_MAX).collect().await;
     let bytes = bytes.map_err(|error| anyhow::anyhow!("the node's answer: {error}"))?.to_bytes();
     driver.abort();
-    if status.is_success() {
-        return Ok(bytes.to_vec());
-    }
     match serde_json::from_slice::<Problem>(&bytes) {
         Ok(problem) => Err(Refused(problem).into()),
         Err(_) => bail!("the node answered {status}"),

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{BlobId, ByteString, StatementId};
-use counterfoil_protocol::observation::{Observation, Source, SourceSignature, Subject};
+use counterfoil_protocol::observation::{Disclosure, Observation, Source, SourceSignature, Subject, sealed};
 use counterfoil_protocol::statement::{Kind, Visibility};
 
 use super::Context;
@@ -44,6 +44,10 @@ pub(super) struct Observe {
     /// Who may read it: mesh, parties or private
     #[arg(long, default_value = "mesh")]
     visibility: Visibility,
+    /// Claim of the document to be sealed: the statement commits to it, and `bundle --disclose` shows it to whom you choose;
+    /// may be repeated. Decisions do not see what is sealed; the document's digest stays in the statement
+    #[arg(long, value_name = "NAME")]
+    seal: Vec<String>,
     /// Public key, certificate or sigstore trusted root that signatures are verified with; may be repeated
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
@@ -87,11 +91,12 @@ impl Observe {
         for file in &self.files {
             let bytes = read(file)?;
             let imported = import_with_files(&bytes, &file.display().to_string(), &trust, &artifacts)?;
-            read_all.push((file, bytes, self.observation(imported, &derived_from)?));
+            let (observation, disclosures) = self.observation(imported, &derived_from)?;
+            read_all.push((file, bytes, observation, disclosures));
         }
         let mut recorded = Vec::with_capacity(read_all.len());
-        for (file, bytes, observation) in read_all {
-            let said = self.record(context, &bytes, &observation)?;
+        for (file, bytes, observation, disclosures) in read_all {
+            let said = self.record(context, &bytes, &observation, disclosures)?;
             let source = observation.source.as_ref();
             context.out.done(format!("{}: {} {}", file.display(), observation.claim, said.statement));
             let (effective, received) = (time(observation.effective), time(said.received));
@@ -116,7 +121,12 @@ impl Observe {
         context.out.value(&recorded)
     }
 
-    fn observation(&self, imported: Imported, derived_from: &[StatementId]) -> anyhow::Result<Observation> {
+    fn observation(
+        &self,
+        mut imported: Imported,
+        derived_from: &[StatementId],
+    ) -> anyhow::Result<(Observation, Vec<ByteString>)> {
+        let disclosures = self.sealed(&mut imported)?;
         let subjects = if self.subjects.is_empty() {
             imported.subjects
         } else {
@@ -133,16 +143,41 @@ impl Observe {
             expires: imported.expires,
             adverse: imported.adverse,
             content: imported.content,
+            sealed: disclosures.iter().map(|disclosure| sealed::seal(&disclosure.0)).collect(),
             metrics: imported.metrics,
             derived_from: derived_from.to_vec(),
             materials: imported.materials,
             source: Some(imported.source),
         };
         observation.check()?;
-        Ok(observation)
+        Ok((observation, disclosures))
     }
 
-    fn record(&self, context: &Context, bytes: &[u8], observation: &Observation) -> anyhow::Result<Said> {
+    /// Takes the claims that are to be sealed out of the content. Gives their disclosures, in the order of their digests.
+    fn sealed(&self, imported: &mut Imported) -> anyhow::Result<Vec<ByteString>> {
+        let mut found = Vec::with_capacity(self.seal.len());
+        for name in &self.seal {
+            let Some(value) = imported.content.remove(name) else {
+                let names: Vec<&str> = imported.content.keys().map(String::as_str).collect();
+                anyhow::bail!(
+                    "the document claims no {name:?}, so it cannot be sealed; it claims: {}",
+                    names.join(", ")
+                );
+            };
+            let disclosure = Disclosure { salt: rand::random(), name: name.clone(), value };
+            found.push(ByteString(disclosure.to_bytes()?));
+        }
+        found.sort_by_key(|disclosure| sealed::seal(&disclosure.0).0);
+        Ok(found)
+    }
+
+    fn record(
+        &self,
+        context: &Context,
+        bytes: &[u8],
+        observation: &Observation,
+        disclosures: Vec<ByteString>,
+    ) -> anyhow::Result<Said> {
         let document = Document { document: STANDARD.encode(bytes) };
         let _kept: BlobId = context.client.post("/v1/documents", &document)?;
         let say = Say {
@@ -152,6 +187,7 @@ impl Observe {
             subject: observation.subjects.first().map(|subject| subject.key().to_string()),
             refs: observation.derived_from.clone(),
             visibility: self.visibility,
+            disclosures,
         };
         context.client.post("/v1/statements", &say)
     }

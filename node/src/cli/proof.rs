@@ -1,12 +1,16 @@
 //! `receipt`, `bundle`, `verify`, `fsck`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use counterfoil_protocol::bundle::{self, Outcome, Report, TrustFile};
+use counterfoil_protocol::bundle::{self, Outcome, Report, Settings, TrustFile};
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::ids::Timestamp;
+use counterfoil_protocol::limits::STATEMENT_BYTES_MAX;
 
 use super::client::segment;
 use super::print::{parse_time, short, time};
@@ -14,6 +18,7 @@ use super::{Context, VERIFICATION_FAILED};
 use crate::api::routes::BundleBody;
 use crate::service::proof::Proof;
 use crate::store::{HeadLock, Store};
+use crate::workers::AllCores;
 
 /// The proof that a statement stands in its chain
 #[derive(Debug, Args)]
@@ -46,6 +51,9 @@ pub(super) struct BundleCommand {
     /// By this organisation; may be repeated; by the own one where none is named
     #[arg(long, requires = "period")]
     organisation: Vec<String>,
+    /// Disclose a sealed claim of a statement; may be repeated
+    #[arg(long, value_name = "ID=NAME", value_parser = disclosure)]
+    disclose: Vec<(String, String)>,
     /// Where to write it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -60,6 +68,12 @@ pub(super) struct Verify {
     /// Whose chains are meant and whose cosignatures count: a C2SP tlog-policy with `organisation ID NAME` lines
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+}
+
+/// `ID=NAME`.
+fn disclosure(text: &str) -> Result<(String, String), String> {
+    let (id, name) = text.split_once('=').ok_or("a disclosure is ID=NAME: a statement and a claim of it")?;
+    Ok((id.to_owned(), name.to_owned()))
 }
 
 /// `A..B`; a date as the end means its last second.
@@ -91,12 +105,16 @@ impl ReceiptCommand {
 
 impl BundleCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let wanted = BundleBody { about: self.ids, period: self.period, organisations: self.organisation };
-        let bytes = context.client.post_for_bytes("/v1/bundles", &wanted)?;
-        std::fs::write(&self.output, &bytes).with_context(|| self.output.display().to_string())?;
-        context.out.done(format!("{} bytes in {}", bytes.len(), self.output.display()));
+        let mut disclose: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (id, name) in self.disclose {
+            disclose.entry(id).or_default().insert(name);
+        }
+        let (about, period) = (self.ids, self.period);
+        let wanted = BundleBody { about, period, organisations: self.organisation, disclose };
+        let bytes = context.client.post_for_file("/v1/bundles", &wanted, &self.output)?;
+        context.out.done(format!("{bytes} bytes in {}", self.output.display()));
         context.out.next(format!("counterfoil verify {}", self.output.display()));
-        context.out.value(&serde_json::json!({ "bundle": self.output, "bytes": bytes.len() }))
+        context.out.value(&serde_json::json!({ "bundle": self.output, "bytes": bytes }))
     }
 }
 
@@ -110,18 +128,18 @@ impl Verify {
             }
             None => None,
         };
+        let settings = Settings { trust: trust.as_ref(), ..Settings::default() };
         let (mut all, mut failed) = (Vec::new(), false);
         for file in &self.files {
-            let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-            if !bundle::is_bundle(&bytes)
-                && let Ok(proof) = Misbehaviour::parse(&bytes)
-            {
+            let named = || file.display().to_string();
+            let mut opened = File::open(file).with_context(named)?;
+            if let Some(proof) = misbehaviour(&mut opened).with_context(named)? {
                 let (convicts, value) = fork(context, file, &proof);
                 failed |= !convicts;
                 all.push(value);
                 continue;
             }
-            let (report, _) = bundle::open(&bytes, trust.as_ref());
+            let (report, _) = bundle::verify_file(&mut opened, &settings, &AllCores).with_context(named)?;
             failed |= !report.is_verified();
             print(context, file, &report);
             all.push(serde_json::json!({ "file": file, "verified": report.is_verified(), "report": report }));
@@ -129,6 +147,14 @@ impl Verify {
         context.out.value(&all)?;
         Ok(if failed { VERIFICATION_FAILED } else { 0 })
     }
+}
+
+/// The proof of misbehaviour that a file is, if it is one. What is too long for one is a bundle or nothing.
+fn misbehaviour(file: &mut File) -> std::io::Result<Option<Misbehaviour>> {
+    let mut bytes = Vec::new();
+    file.take(STATEMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    file.rewind()?;
+    Ok(Misbehaviour::parse(&bytes).ok().filter(|_| !bundle::is_bundle(&bytes)))
 }
 
 /// A proof of misbehaviour, checked from its own bytes.

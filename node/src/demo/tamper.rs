@@ -1,9 +1,11 @@
 //! Four attacks, and how each is caught.
 
 use anyhow::{Context as _, ensure};
-use counterfoil_protocol::codec::{self, Value};
+use counterfoil_protocol::bundle::Entry;
+use counterfoil_protocol::chain::LeafDigest;
+use counterfoil_protocol::codec;
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::ids::StatementId;
+use counterfoil_protocol::ids::{ByteString, StatementId};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -86,7 +88,7 @@ fn flipped_byte(stage: &mut Stage, bundle: &[u8]) -> anyhow::Result<Attack> {
     Ok(Attack { attack: "one byte of the bundle is flipped".into(), caught, check, evidence: file })
 }
 
-/// Leaves the datasheet out of the bundle, and makes counts and digest fit.
+/// Leaves the datasheet out of the bundle, and makes tree and digest fit.
 fn removed_statement(stage: &mut Stage, bundle: &[u8], plot: &Plot) -> anyhow::Result<Attack> {
     let id: StatementId = plot.datasheet.parse()?;
     let changed = without(bundle, &id).context("the bundle holds the datasheet")?;
@@ -96,43 +98,25 @@ fn removed_statement(stage: &mut Stage, bundle: &[u8], plot: &Plot) -> anyhow::R
     Ok(Attack { attack: "a statement is removed from the bundle".into(), caught, check, evidence: file })
 }
 
-/// The bundle without a statement.
+/// The bundle with a statement's leaf hash in place of the statement: all that fits into the tree there.
 fn without(bundle: &[u8], id: &StatementId) -> Option<Vec<u8>> {
     let (prefix, mut rest) = bundle.split_at_checked(BUNDLE_PREFIX)?;
-    let mut items = Vec::new();
-    while !rest.is_empty() {
-        let (item, after) = codec::first_item(rest).ok()?;
-        items.push(item);
+    let mut bytes = prefix.to_vec();
+    let mut is_found = false;
+    while let Some(length) = codec::item_length(rest).ok()?.filter(|length| *length < rest.len()) {
+        let (item, after) = rest.split_at_checked(length)?;
+        match codec::as_byte_string(item).filter(|statement| blake3(statement) == *id.as_bytes()) {
+            Some(statement) => {
+                is_found = true;
+                Entry::from(LeafDigest::of(statement)).encode(&mut bytes);
+            }
+            None => bytes.extend_from_slice(item),
+        }
         rest = after;
     }
-    items.pop()?;
-    let is_it = |item: &Value| {
-        field(item, "statement")
-            .and_then(Value::as_bytes)
-            .is_some_and(|bytes| blake3(bytes) == *id.as_bytes())
-    };
-    let at = items.iter().position(is_it)?;
-    items.remove(at);
-    let section = items.get_mut(..at)?.iter_mut().rev().find(|item| field(item, "statements").is_some())?;
-    if let Value::Map(entries) = section {
-        for (name, value) in entries.iter_mut() {
-            if let (Some("statements"), Value::Integer(count)) = (name.as_text(), &*value) {
-                let count = u64::try_from(*count).ok()?;
-                *value = Value::Integer(count.checked_sub(1)?.into());
-            }
-        }
-    }
-    let mut bytes = prefix.to_vec();
-    for item in &items {
-        bytes.extend_from_slice(&codec::to_bytes(item).ok()?);
-    }
     let digest = blake3(&bytes);
-    bytes.extend_from_slice(&codec::to_bytes(&Value::Bytes(digest.to_vec())).ok()?);
-    Some(bytes)
-}
-
-fn field<'a>(item: &'a Value, name: &str) -> Option<&'a Value> {
-    item.as_map()?.iter().find(|(key, _)| key.as_text() == Some(name)).map(|(_, value)| value)
+    bytes.extend_from_slice(&codec::encode(&ByteString(digest.to_vec())).ok()?);
+    is_found.then_some(bytes)
 }
 
 fn revoked_key(stage: &mut Stage) -> anyhow::Result<Attack> {

@@ -269,6 +269,7 @@ fn observation(imported: &Imported) -> Observation {
         expires: imported.expires,
         adverse: imported.adverse,
         content: imported.content.clone(),
+        sealed: Vec::new(),
         metrics: imported.metrics.clone(),
         derived_from: Vec::new(),
         materials: imported.materials.clone(),

@@ -1,8 +1,9 @@
 //! Receipts and bundles, from the store.
 
+use std::io::{Seek as _, Write as _};
 use std::sync::Arc;
 
-use counterfoil_protocol::bundle::{self, ChainSource, Source, Wanted};
+use counterfoil_protocol::bundle::{self, BundleError, ChainSource, Source, Wanted};
 use counterfoil_protocol::chain::LeafDigest;
 use counterfoil_protocol::chain::proof::{Subtrees, inclusion_proof};
 use counterfoil_protocol::chain::receipt::{receipt, tlog_proof};
@@ -71,7 +72,8 @@ impl Node {
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub fn bundle(&self, wanted: &Wanted) -> Result<Vec<u8>, ServiceError> {
+    /// The bundle lies in a file without a name, however large it is, and is gone with it.
+    pub fn bundle(&self, wanted: &Wanted) -> Result<std::fs::File, ServiceError> {
         if wanted.about.is_empty() && wanted.period.is_none() {
             return Err(ServiceError::caller(
                 "bundle",
@@ -79,7 +81,13 @@ impl Node {
             ));
         }
         let view = self.view()?;
-        Ok(bundle::write(&StoredLineage { store: self.store(), view: &view }, wanted)?)
+        let file = tempfile::tempfile_in(self.data.path()).map_err(BundleError::from)?;
+        let mut out = std::io::BufWriter::new(file);
+        bundle::write_to(&StoredLineage { store: self.store(), view: &view }, wanted, &mut out)?;
+        out.flush().map_err(BundleError::from)?;
+        let mut file = out.into_inner().map_err(|error| BundleError::from(error.into_error()))?;
+        file.rewind().map_err(BundleError::from)?;
+        Ok(file)
     }
 }
 
@@ -143,6 +151,10 @@ impl Source for StoredLineage<'_> {
 
     fn tree(&self, organisation: &OrganisationId) -> impl Subtrees {
         self.store.chain(*organisation)
+    }
+
+    fn disclosures(&self, statement: &StatementId) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.store.disclosures(statement)
     }
 
     fn misbehaviour(&self, organisation: &OrganisationId) -> Result<Option<Vec<u8>>, StoreError> {

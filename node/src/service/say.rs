@@ -8,6 +8,7 @@ use counterfoil_protocol::ids::{
     AuthorityId, ByteString, HeadSeq, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
 use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer as _};
+use counterfoil_protocol::observation::sealed;
 use counterfoil_protocol::statement::{Draft, Kind, Payload, Visibility};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct Say {
     /// Who may read it.
     #[serde(default)]
     pub visibility: Visibility,
+    /// Disclosures of the claims that it seals, for this node to keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disclosures: Vec<ByteString>,
 }
 
 /// What was said, durable and under a head.
@@ -85,6 +89,7 @@ impl Say {
             subject: None,
             refs: Vec::new(),
             visibility: Visibility::Mesh,
+            disclosures: Vec::new(),
         })
     }
 }
@@ -95,8 +100,19 @@ impl Node {
     /// # Errors
     /// [`ServiceError`]; nothing was changed then.
     pub fn say(&self, say: Say) -> Result<Said, ServiceError> {
-        Payload::decode(say.kind, &say.payload.0)
+        let payload = Payload::decode(say.kind, &say.payload.0)
             .map_err(|error| ServiceError::caller("payload", format!("{} statement: {error}", say.kind)))?;
+        if !say.disclosures.is_empty() {
+            let disclosures: Vec<&[u8]> = say.disclosures.iter().map(|one| one.0.as_slice()).collect();
+            let sealed = match &payload {
+                Payload::Observation(observation) => observation.sealed.as_slice(),
+                _ => &[],
+            };
+            sealed::open(sealed, &disclosures)
+                .map_err(|error| ServiceError::caller("disclosure", error.to_string()))?;
+            // Kept before the statement is: a seal that nobody can open would be of no use.
+            self.store().keep_disclosures(&say.disclosures)?;
+        }
         let role = self.role_of(say.authority.as_deref().unwrap_or(STEWARD))?;
         let key = self.authority_key(&role).ok_or_else(|| {
             let text = format!("this node has no key for an authority {role:?}; see `authority list`");

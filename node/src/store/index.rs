@@ -2,11 +2,12 @@
 //! answers; and the mesh that the node takes part in.
 
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::ids::{MeshId, StatementId};
+use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, StatementId};
 use counterfoil_protocol::lineage::graph::EdgeSource;
 use counterfoil_protocol::lineage::{Edge, edges};
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::observation::sealed::seal;
 use counterfoil_protocol::statement::{Payload, Statement, Verified};
 use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
 
@@ -32,6 +33,13 @@ fn node_key(direction: u8, node: &SubjectKey) -> [u8; 33] {
 
 fn witness_key(origin: &str) -> Vec<u8> {
     [b"w", origin.as_bytes()].concat()
+}
+
+fn disclosure_key(digest: &Bytes<32>) -> [u8; 33] {
+    let mut key = [b'd'; 33];
+    let (_, rest) = key.split_at_mut(1);
+    rest.copy_from_slice(&digest.0);
+    key
 }
 
 impl Store {
@@ -140,6 +148,36 @@ impl Store {
             if id.to_string().strip_prefix("stmt:").is_some_and(|id| id.starts_with(text)) {
                 found.push(id);
             }
+        }
+        Ok(found)
+    }
+
+    /// Writes down disclosures of claims that are about to be sealed, and syncs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn keep_disclosures(&self, disclosures: &[ByteString]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        for disclosure in disclosures {
+            batch.put_cf(self.family(family::META)?, disclosure_key(&seal(&disclosure.0)), &disclosure.0);
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
+    }
+
+    /// Disclosures of a statement's sealed claims, as far as they are known here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn disclosures(&self, statement: &StatementId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let Some(placed) = self.statement(statement)? else { return Ok(Vec::new()) };
+        let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
+        let Ok(Payload::Observation(observation)) = payload else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for digest in &observation.sealed {
+            let known = self.db.get_cf(self.family(family::META)?, disclosure_key(digest));
+            found.extend(known.map_err(|error| self.database(error))?);
         }
         Ok(found)
     }

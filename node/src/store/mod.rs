@@ -12,6 +12,7 @@
 //! | `edges` | direction, digest of the node, asserting statement, number | nothing: where to look |
 //! | `links` | `l` and a link's id, or `c` and the id of the link that is answered | the statement that says so |
 //! | `meta` | `w` and a log's origin | the latest checkpoint of it that was cosigned over HTTP |
+//! | `meta` | `d` and the digest of a sealed claim | its disclosure |
 //! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
 //! | `meta` | `o` and a number | the organisation with that number |
 

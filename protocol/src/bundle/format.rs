@@ -1,16 +1,17 @@
-//! The file's items, read and written.
+//! The file's items.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::chain::proof::MissingSubtree;
 use crate::chain::{Hash, LeafDigest};
-use crate::codec::{self, CodecError, Value};
-use crate::digest::blake3;
+use crate::codec::{self, CodecError, Value, write_head};
 use crate::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp, TreeSize};
-use crate::limits::BUNDLE_BYTES_MAX;
+use crate::limits::BUNDLE_ITEM_BYTES_MAX;
 
-const MAGIC: &[u8] = b"CFBUNDLE";
-const VERSION: u8 = 1;
+pub(super) const MAGIC: &[u8; 8] = b"CFBUNDLE";
+pub(super) const VERSION: u8 = 2;
 
 /// What the bundle is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub struct Manifest {
     pub sections: u64,
 }
 
-/// A part of a chain of which every entry is here: the statement, or its digest where it is withheld.
+/// A part of a chain of which every entry is here: the statement, or its leaf hash where it is withheld.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
@@ -46,7 +47,7 @@ pub struct Range {
     pub to: Position,
 }
 
-/// One chain, followed by `statements` items of type [`Included`] in chain order.
+/// One chain, followed by as many items of type [`Entry`] as `entries` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Section {
@@ -60,8 +61,8 @@ pub struct Section {
     /// Earlier sizes of the chain that signed statements in this bundle speak of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
-    /// How many statements follow.
-    pub statements: u64,
+    /// How many entries follow.
+    pub entries: u64,
 }
 
 /// The proof that the chain, when it had this size, was the beginning of what the head covers.
@@ -74,45 +75,127 @@ pub struct Earlier {
     pub proof: Vec<Hash>,
 }
 
-/// One entry with its place: a statement, or in a range the digest of one that is withheld.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Included {
-    /// Position in its chain.
-    pub position: Position,
-    /// The statement's bytes; none where they are withheld.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub statement: Option<ByteString>,
-    /// The statement's digest, where its bytes are withheld.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<LeafDigest>,
-    /// Inclusion path to the head (RFC 9162, section 2.1.3).
-    pub path: Vec<Hash>,
+/// A piece of a chain's tree. The pieces of a section follow each other without gap or overlap from the first position to
+/// the head's size, so that they give the head's root, and each statement's position is known by counting.
+///
+/// ```text
+/// Entry = bstr                                 ; a statement
+///       / [ statement: bstr, [+ bstr] ]        ; a statement, and what is disclosed of its sealed claims
+///       / [ level: uint, hash: bstr .size 32 ] ; the complete subtree of 2^level leaves that are not here
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A statement.
+    Statement {
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+        /// Disclosures of its sealed claims, each as encoded, in the order of their digests.
+        disclosures: Vec<Vec<u8>>,
+    },
+    /// Statements that are not here. At level 0 it is one, withheld.
+    Absent {
+        /// The height of the subtree: it has `2^level` leaves.
+        level: u32,
+        /// Its root.
+        root: Hash,
+    },
+}
+
+impl Entry {
+    /// The entry's item.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        fn bytes(content: &[u8], out: &mut Vec<u8>) {
+            write_head(2, content.len() as u64, out);
+            out.extend_from_slice(content);
+        }
+        match self {
+            Self::Statement { bytes: statement, disclosures } if disclosures.is_empty() => {
+                bytes(statement, out);
+            }
+            Self::Statement { bytes: statement, disclosures } => {
+                write_head(4, 2, out);
+                bytes(statement, out);
+                write_head(4, disclosures.len() as u64, out);
+                disclosures.iter().for_each(|disclosure| bytes(disclosure, out));
+            }
+            Self::Absent { level, root } => {
+                write_head(4, 2, out);
+                write_head(0, u64::from(*level), out);
+                bytes(&root.0, out);
+            }
+        }
+    }
+
+    /// Reads one item, all of it.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    pub fn decode(item: &[u8]) -> Result<Self, CodecError> {
+        let wrong = || CodecError::Shape("an entry is a statement, disclosed or not, or a subtree".into());
+        if let Some(statement) = codec::as_byte_string(item) {
+            return Ok(Self::Statement { bytes: statement.into(), disclosures: Vec::new() });
+        }
+        let mut parts = match codec::from_bytes(item, BUNDLE_ITEM_BYTES_MAX)? {
+            Value::Array(parts) if parts.len() == 2 => parts.into_iter(),
+            _ => return Err(wrong()),
+        };
+        match (parts.next(), parts.next()) {
+            (Some(Value::Bytes(bytes)), Some(Value::Array(items))) if !items.is_empty() => {
+                let disclosures = items.into_iter().map(|item| match item {
+                    Value::Bytes(disclosure) => Ok(disclosure),
+                    _ => Err(wrong()),
+                });
+                let disclosures = disclosures.collect::<Result<_, _>>()?;
+                Ok(Self::Statement { bytes: bytes.into(), disclosures })
+            }
+            (Some(Value::Integer(level)), Some(Value::Bytes(root))) => {
+                let level = u32::try_from(level).map_err(|_| wrong())?;
+                let root = root.try_into().map_err(|_| wrong())?;
+                Ok(Self::Absent { level, root: Hash(root) })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl From<LeafDigest> for Entry {
+    /// A statement of which the digest alone is known.
+    fn from(digest: LeafDigest) -> Self {
+        Self::Absent { level: 0, root: digest.leaf_hash() }
+    }
 }
 
 /// Why a bundle can be neither read nor written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Not a bundle.
     #[error("it does not begin with CFBUNDLE and a version that this program reads ({VERSION})")]
     Magic,
-    /// Too long.
-    #[error("a bundle has at most {BUNDLE_BYTES_MAX} bytes, this has {0}")]
-    TooLong(usize),
     /// See the inner error.
     #[error("item {item}: {error}")]
     Item {
         /// Which item of the sequence, from zero.
-        item: usize,
+        item: u64,
         /// What is wrong.
         error: CodecError,
     },
+    /// An item is too long.
+    #[error("item {0} has more than {BUNDLE_ITEM_BYTES_MAX} bytes")]
+    TooLong(u64),
     /// Items are missing, or too many.
     #[error("the file ends early or has items that its manifest does not announce")]
     Length,
     /// A statement that the bundle is to be about is not here.
     #[error("{0} is not known here; fetch it first, or check the id")]
     Unknown(StatementId),
+    /// A claim is to be disclosed that nobody here can disclose.
+    #[error("{statement} has no sealed claim {name:?} that this node could disclose")]
+    Undisclosed {
+        /// The statement.
+        statement: StatementId,
+        /// The claim's name.
+        name: String,
+    },
     /// A chain has no head yet.
     #[error("{0} has no head here yet")]
     NoHead(OrganisationId),
@@ -122,89 +205,12 @@ pub enum BundleError {
     /// The source cannot be read.
     #[error("{0}")]
     Source(String),
+    /// The file cannot be read or written.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
 }
 
-/// A bundle, read but not verified.
-pub(super) struct Unverified {
-    pub(super) manifest: Manifest,
-    pub(super) sections: Vec<(Section, Vec<Included>)>,
-}
-
-/// Whether a file begins like a bundle.
+/// Whether a file begins like a bundle, of whatever version.
 pub fn is_bundle(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
-}
-
-/// Whether the file ends with the digest of what stands before it, whatever that is.
-pub(super) fn digest_holds(bytes: &[u8]) -> bool {
-    let Some((rest, digest)) = bytes.split_last_chunk::<32>() else { return false };
-    // A byte string of 32 bytes.
-    rest.strip_suffix(&[0x58, 0x20]).is_some_and(|covered| blake3(covered) == *digest)
-}
-
-/// Writes the items and the digest.
-pub(super) fn assemble(
-    manifest: &Manifest,
-    sections: &[(Section, Vec<Included>)],
-) -> Result<Vec<u8>, BundleError> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.push(VERSION);
-    let failed = |error| BundleError::Item { item: 0, error };
-    bytes.extend_from_slice(&codec::encode(manifest).map_err(failed)?);
-    for (section, statements) in sections {
-        bytes.extend_from_slice(&codec::encode(section).map_err(failed)?);
-        for statement in statements {
-            bytes.extend_from_slice(&codec::encode(statement).map_err(failed)?);
-        }
-    }
-    let digest = blake3(&bytes);
-    bytes.extend_from_slice(&codec::encode(&ByteString(digest.to_vec())).map_err(failed)?);
-    if bytes.len() > BUNDLE_BYTES_MAX {
-        return Err(BundleError::TooLong(bytes.len()));
-    }
-    Ok(bytes)
-}
-
-/// Reads the items.
-pub(super) fn read(bytes: &[u8]) -> Result<Unverified, BundleError> {
-    if bytes.len() > BUNDLE_BYTES_MAX {
-        return Err(BundleError::TooLong(bytes.len()));
-    }
-    let rest = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&[VERSION]));
-    let mut items = Items { rest: rest.ok_or(BundleError::Magic)?, item: 0 };
-    let manifest: Manifest = items.next()?;
-    let mut sections = Vec::new();
-    for _ in 0..manifest.sections {
-        let section: Section = items.next()?;
-        // Grows with what is really there: the announced number is not to be trusted.
-        let mut statements = Vec::new();
-        for _ in 0..section.statements {
-            statements.push(items.next()?);
-        }
-        sections.push((section, statements));
-    }
-    let _digest: ByteString = items.next()?;
-    if !items.rest.is_empty() {
-        return Err(BundleError::Length);
-    }
-    Ok(Unverified { manifest, sections })
-}
-
-struct Items<'a> {
-    rest: &'a [u8],
-    item: usize,
-}
-
-impl Items<'_> {
-    fn next<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, BundleError> {
-        if self.rest.is_empty() {
-            return Err(BundleError::Length);
-        }
-        let item = self.item;
-        let failed = |error| BundleError::Item { item, error };
-        let (value, rest): (Value, &[u8]) = codec::first_item(self.rest).map_err(failed)?;
-        self.rest = rest;
-        self.item += 1;
-        codec::from_value(value).map_err(failed)
-    }
 }

@@ -3,28 +3,37 @@
 //! ```text
 //! "CFBUNDLE" version(1 byte)
 //! Manifest                             ; what it is about, what it knows to be missing, proofs of misbehaviour
-//! ( Section  Included* )*              ; a chain: head, cosignatures, earlier sizes; then statements with their paths
+//! ( Section  Entry* )*                 ; a chain: head, cosignatures, earlier sizes; then its tree, piece by piece
 //! BLAKE3 of everything before (bstr)
 //! ```
 //!
-//! All but the first line are items of a CBOR sequence (RFC 8742) in strict encoding. A section holds *every* standing
-//! statement under its head, which the head's digest proves, and those other statements that the lineage needs. From
-//! these alone [`verify()`] checks each signature and position again and computes each decision anew.
+//! All but the first line are items of a CBOR sequence (RFC 8742) in strict encoding. A section's entries cover the whole
+//! tree under its head: statements, and between them the roots of the complete subtrees that are not here. They give the
+//! head's root, so each statement stands where it is counted to stand. Among them is *every* standing statement, which
+//! the head's digest proves, and those other statements that the lineage needs. From these alone [`verify()`] checks each
+//! signature and position again and computes each decision anew; it reads a file of any length from beginning to end.
 
+mod again;
+mod check;
 mod format;
 mod ranges;
+mod reader;
 mod replay;
 mod report;
 mod times;
 mod trust;
 mod verify;
+mod walk;
 mod write;
 
-pub use format::{BundleError, Earlier, Included, Manifest, Range, Section, is_bundle};
-pub use report::{Check, DecisionReport, OrganisationReport, Outcome, Report, StatementTimes};
+pub use check::{Batch, Checked, InOrder, Workers};
+pub use format::{BundleError, Earlier, Entry, Manifest, Range, Section, is_bundle};
+pub use report::{
+    Check, DecisionReport, DisclosedClaim, OrganisationReport, Outcome, Report, StatementTimes,
+};
 pub use trust::{TrustError, TrustFile};
-pub use verify::{open, verify, verify_with};
-pub use write::{ChainSource, Source, Wanted, write};
+pub use verify::{Settings, open, verify, verify_file, verify_with};
+pub use write::{ChainSource, Source, Wanted, write, write_to};
 
 use std::collections::BTreeSet;
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::HEXLOWER;
 
 use super::report::{DecisionReport, Outcome, Report};
-use super::verify::{Chain, Chains};
+use super::walk::{Chain, Chains};
 use crate::actuation::{Effect, Permit};
 use crate::admissibility::gather::{ChainView, Inputs, decide, open_head};
 use crate::admissibility::{Basis, Decision, Verdict};

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::actuation::Mode;
+use crate::codec::Value;
 use crate::ids::{OrganisationId, StatementId, Timestamp, TreeSize};
 use crate::statement::Kind;
 
@@ -41,7 +42,7 @@ pub struct OrganisationReport {
     /// Size of its chain under the head.
     pub size: TreeSize,
     /// Statements of it that the bundle holds.
-    pub included: usize,
+    pub included: u64,
     /// How many of those are standing statements: all that there are.
     pub standing: usize,
     /// Witnesses whose cosignatures on the head verify.
@@ -67,6 +68,17 @@ pub struct DecisionReport {
     pub recomputed: Option<String>,
 }
 
+/// A claim that a statement had sealed, and that this bundle discloses.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DisclosedClaim {
+    /// The statement.
+    pub statement: StatementId,
+    /// The claim's name.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+}
+
 /// When a statement must have been made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatementTimes {
@@ -87,7 +99,7 @@ pub struct StatementTimes {
 }
 
 /// The result.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
     /// Each check, in the order in which it was made.
     pub checks: Vec<Check>,
@@ -95,6 +107,9 @@ pub struct Report {
     pub organisations: Vec<OrganisationReport>,
     /// Decisions, in chain order.
     pub decisions: Vec<DecisionReport>,
+    /// Sealed claims that were disclosed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disclosed: Vec<DisclosedClaim>,
     /// When each statement must have been made, chain by chain.
     pub times: Vec<StatementTimes>,
     /// What passing does not prove.
@@ -120,6 +135,12 @@ impl Report {
         detail: impl Into<String>,
     ) {
         self.checks.push(Check { check, input: input.into(), outcome, detail: detail.into() });
+    }
+
+    /// Puts a check of the file as a whole before all others.
+    pub(super) fn first(&mut self, check: &'static str, outcome: Outcome, detail: &str) {
+        let (input, detail) = ("the file".to_owned(), detail.to_owned());
+        self.checks.insert(0, Check { check, input, outcome, detail });
     }
 
     pub(super) fn pass(&mut self, check: &'static str, input: impl Into<String>, detail: impl Into<String>) {

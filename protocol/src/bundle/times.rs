@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::report::StatementTimes;
-use super::verify::Chains;
+use super::walk::Chains;
 use crate::admissibility::Basis;
 use crate::admissibility::gather::{ChainView, cosignatures, membership, open_head};
 use crate::chain::anchor::Anchor;
@@ -26,16 +26,17 @@ pub(super) fn bounds(chains: &Chains) -> Vec<StatementTimes> {
     let mut found = Vec::new();
     for (organisation, chain) in chains {
         let seen = seen.get(organisation).map(Vec::as_slice).unwrap_or_default();
+        let seen = earliest(seen);
         let mut not_before = None;
         for verified in &chain.statements {
-            let covering = seen.iter().filter(|(size, _)| size.contains(verified.position()));
+            let covering = seen.partition_point(|(size, _)| !size.contains(verified.position()));
             found.push(StatementTimes {
                 statement: verified.id(),
                 organisation: *organisation,
                 kind: verified.kind(),
                 issued_at: verified.statement().header().issued_at,
                 not_before,
-                not_after: covering.map(|(_, at)| *at).min(),
+                not_after: seen.get(covering).map(|(_, at)| *at),
             });
             if let Payload::Anchor(anchor) = verified.payload() {
                 not_before = not_before.max(embedded(anchor, &witnesses));
@@ -43,6 +44,18 @@ pub(super) fn bounds(chains: &Chains) -> Vec<StatementTimes> {
         }
     }
     found
+}
+
+/// For each size, smallest first, when a tree of that size or a larger one was seen first.
+fn earliest(seen: &[(TreeSize, Timestamp)]) -> Vec<(TreeSize, Timestamp)> {
+    let mut seen = seen.to_vec();
+    seen.sort();
+    let mut first = None;
+    for (_, at) in seen.iter_mut().rev() {
+        *at = first.map_or(*at, |first: Timestamp| first.min(*at));
+        first = Some(*at);
+    }
+    seen
 }
 
 /// The witness quorum of the mesh whose charter is here; one witness where there is none, or more than one.

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{Outcome, Report};
-use super::verify::{Chain, Chains};
+use super::walk::{Chain, Chains};
 use crate::chain::checkpoint::verifier;
 use crate::chain::cosignature::witness_name;
 use crate::chain::note::VerifierKey;

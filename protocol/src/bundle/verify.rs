@@ -1,20 +1,33 @@
 //! The offline verifier: files and bytes first, then chains, then what the statements say about each other.
+//!
+//! ```text
+//! file --> items --> batches --> workers: parse, hash, signature --> walk along each chain --> what is kept
+//!                                                                                                 |
+//!                                      cross-references, decisions, permits, periods, times <-----+
+//! ```
+//!
+//! Of a long file not every statement is kept. What other statements are checked against is; and where one is missing
+//! then, the file is read a second time for it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
-use super::format::{Included, Manifest, Section, Unverified, digest_holds, read};
+use super::check::{Batch, Checked, InOrder, Keys, Workers};
+use super::format::{BundleError, Entry, Manifest, Section};
+use super::ranges::{self, Watch};
+use super::reader::Items;
 use super::report::{OrganisationReport, Outcome, Report};
 use super::trust::{self, TrustFile};
-use super::{ranges, references, replay, times};
-use crate::chain::cosignature::{self, Cosignature};
+use super::walk::{Chain, Chains, Failure, Keep, Sought, Walk};
+use super::{again, references, replay, times};
+use crate::chain::cosignature;
 use crate::chain::misbehaviour::Misbehaviour;
 use crate::chain::note::Note;
-use crate::chain::proof::{verify_consistency, verify_inclusion};
-use crate::chain::{Hash, Head, LeafDigest, SignedHead};
-use crate::identity::{OrganisationState, StandingDigest};
-use crate::ids::{OrganisationId, Position, StatementId, TreeSize};
+use crate::ids::{OrganisationId, StatementId, TreeSize};
 use crate::keys::PublicKey;
-use crate::statement::{Statement, Verified, verify as verify_statement};
+use crate::limits::BUNDLE_KEPT_BYTES_MAX;
+use crate::statement::{Kind, Verified};
 
 /// What passing does not prove.
 const DOES_NOT_PROVE: [&str; 4] = [
@@ -24,21 +37,10 @@ const DOES_NOT_PROVE: [&str; 4] = [
     "that the chains have not gone on since: each was as shown when its head was signed",
 ];
 
-/// One chain of the bundle, verified.
-pub(super) struct Chain {
-    pub(super) head: SignedHead,
-    pub(super) state: OrganisationState,
-    /// In chain order.
-    pub(super) statements: Vec<Verified>,
-    /// Positions of which the digest alone is here.
-    pub(super) withheld: BTreeSet<Position>,
-    /// Witnesses' cosignatures on the head that verify.
-    pub(super) cosignatures: BTreeMap<OrganisationId, Cosignature>,
-    earlier: BTreeMap<TreeSize, Vec<Hash>>,
-}
-
-/// All chains of the bundle.
-pub(super) type Chains = BTreeMap<OrganisationId, Chain>;
+/// Most entries of a batch.
+const BATCH_ENTRIES: usize = 256;
+/// Where a batch ends although it has fewer entries, in bytes.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Verifies a bundle from its own bytes, without network, clock or disk.
 pub fn verify(bytes: &[u8]) -> Report {
@@ -53,218 +55,245 @@ pub fn verify_with(bytes: &[u8], trust: &TrustFile) -> Report {
 /// Verifies a bundle, and gives the statements that it is about, in the order of their ids. They rest on the report: while
 /// that has failures, they prove nothing.
 pub fn open(bytes: &[u8], trust: Option<&TrustFile>) -> (Report, Vec<Verified>) {
-    let mut report = Report { does_not_prove: DOES_NOT_PROVE.to_vec(), ..Report::default() };
-    if digest_holds(bytes) {
-        report.pass("file-digest", "the file", "its bytes are as they were written");
-    } else {
-        let changed = "its bytes were changed after it was written, or cut off; what follows may say where";
-        report.fail("file-digest", "the file", changed);
+    // Memory can always be read, so nothing is lost here.
+    let settings = Settings { trust, ..Settings::default() };
+    verify_file(&mut Cursor::new(bytes), &settings, &InOrder).unwrap_or_default()
+}
+
+/// How a bundle is to be verified.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// What the auditor trusts.
+    pub trust: Option<&'a TrustFile>,
+    /// Statements that are kept while the file is read, in bytes. The verdict does not depend on it.
+    pub kept_bytes: usize,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self { trust: None, kept_bytes: BUNDLE_KEPT_BYTES_MAX }
     }
-    let Unverified { manifest, sections } = match read(bytes) {
-        Ok(unverified) => unverified,
+}
+
+/// As [`open`], from a file of any length, in memory that does not grow with it, on the cores that `workers` use.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn verify_file<F: Read + Seek>(
+    file: &mut F,
+    settings: &Settings<'_>,
+    workers: &impl Workers,
+) -> Result<(Report, Vec<Verified>), std::io::Error> {
+    let mut report = Report { does_not_prove: DOES_NOT_PROVE.to_vec(), ..Report::default() };
+    let mut items = Items::new(&mut *file);
+    let mut keep = Keep::new(settings.kept_bytes);
+    let read = read(&mut items, workers, &mut keep, &mut report);
+    let digest = items.finish()?;
+    match digest {
+        Some(_) => report.first("file-digest", Outcome::Passed, "its bytes are as they were written"),
+        None => {
+            let changed =
+                "its bytes were changed after it was written, or cut off; what follows may say where";
+            report.first("file-digest", Outcome::Failed, changed);
+        }
+    }
+    let (manifest, mut chains, watches) = match read {
+        Ok(read) => read,
+        Err(BundleError::File(error)) => return Err(error),
         Err(error) => {
             report.fail("file-form", "the file", error.to_string());
-            return (report, Vec::new());
+            return Ok((report, Vec::new()));
         }
     };
-    let mut chains = Chains::new();
-    for (section, included) in &sections {
-        let input = section.organisation.short();
-        match chain(section, included, &mut report) {
-            Some(chain) => {
-                if chains.insert(section.organisation, chain).is_some() {
-                    report.fail("file-form", input, "the chain occurs twice");
-                }
-            }
-            None => report.fail("chain", input, "the chain does not verify, so nothing rests on it"),
+    report.disclosed = std::mem::take(&mut keep.disclosed);
+    let mut present = BTreeSet::new();
+    if keep.has_dropped {
+        file.seek(SeekFrom::Start(0))?;
+        let sought = sought(&manifest, &chains, &keep);
+        let found = again::read(file, &sought, &mut chains, digest)?;
+        match found {
+            Ok(found) => present = found,
+            Err(error) => report.fail("file-form", "the file, read again", error),
         }
     }
-    cosignatures(&sections, &mut chains, &mut report);
-    if let Some(trust) = trust {
+    if let Some(trust) = settings.trust {
         trust::check(trust, &chains, &mut report);
     }
     let forked = misbehaviour(&manifest, &mut report);
-    gaps(&manifest, &chains, &mut report);
-    ranges::check(&manifest, &chains, &mut report);
+    gaps(&manifest, &chains, &keep, present, &mut report);
+    for range in &manifest.ranges {
+        match watches.get(&range.organisation) {
+            Some(watch) => watch.check(manifest.period, &mut report),
+            None => report.fail("range", range.organisation.short(), "its chain is not here"),
+        }
+    }
     report.times = times::bounds(&chains);
     replay::cross_references(&chains, &mut report);
     replay::decisions(&chains, &forked, &mut report);
     replay::actuation(&chains, &mut report);
     let find = |id: &StatementId| chains.values().find_map(|chain| chain.find(id)).cloned();
     let about = manifest.about.iter().filter_map(find).collect();
-    (report, about)
+    Ok((report, about))
 }
 
-/// Verifies one chain: head, every statement in its position, and that no standing statement is missing.
-fn chain(section: &Section, included: &[Included], report: &mut Report) -> Option<Chain> {
-    let input = section.organisation.short();
-    let first = included.first().filter(|first| first.position.0 == 0);
-    let Some(first) = first.and_then(|first| first.statement.as_ref()) else {
-        report.fail("inception", input, "the chain's inception is missing");
-        return None;
+type Parts = (Manifest, Chains, BTreeMap<OrganisationId, Watch>);
+
+/// Reads the file to its end. Chains that do not verify are reported and left out.
+fn read<F: Read>(
+    items: &mut Items<F>,
+    workers: &impl Workers,
+    keep: &mut Keep,
+    report: &mut Report,
+) -> Result<Parts, BundleError> {
+    items.begin()?;
+    let manifest: Manifest = items.read()?;
+    let mut watches = ranges::watches(&manifest, report);
+    let (mut chains, mut lines, mut watched) = (Chains::new(), BTreeMap::new(), BTreeMap::new());
+    for _ in 0..manifest.sections {
+        let section: Section = items.read()?;
+        let organisation = section.organisation;
+        let input = organisation.short();
+        match chain(items, &section, watches.remove(&organisation), workers, keep)? {
+            Ok((chain, watch)) => {
+                passed(&chain, report);
+                watched.extend(watch.map(|watch| (organisation, watch)));
+                lines.insert(organisation, section.cosignatures);
+                if chains.insert(organisation, chain).is_some() {
+                    report.fail("file-form", input, "the chain occurs twice");
+                }
+            }
+            Err((position, (check, error))) => {
+                let place = position.map_or_else(|| input.clone(), |at| format!("{input} position {at}"));
+                report.fail(check, place, error);
+                report.fail("chain", input, "the chain does not verify, so nothing rests on it");
+            }
+        }
+    }
+    items.end()?;
+    cosignatures(&lines, &mut chains, report);
+    Ok((manifest, chains, watched))
+}
+
+type Walked = Result<(Chain, Option<Watch>), (Option<TreeSize>, Failure)>;
+
+/// Reads one section to its end, and verifies its chain as far as that goes.
+fn chain<F: Read>(
+    items: &mut Items<F>,
+    section: &Section,
+    watch: Option<Watch>,
+    workers: &impl Workers,
+    keep: &mut Keep,
+) -> Result<Walked, BundleError> {
+    let (walk, mut failure) = match Walk::new(section, watch) {
+        Ok(walk) => (Some(walk), None),
+        Err(failed) => (None, Some((None, failed))),
     };
-    let begun = Statement::parse(first.0.as_slice())
-        .map_err(|error| error.to_string())
-        .and_then(|inception| OrganisationState::from_inception(&inception).map_err(|e| e.to_string()));
-    let mut state = match begun {
-        Ok(state) if state.organisation() == section.organisation => state,
-        Ok(state) => {
-            let found = state.organisation();
-            report.fail("inception", input, format!("it is the inception of {found}"));
-            return None;
-        }
-        Err(error) => {
-            report.fail("inception", input, error);
-            return None;
-        }
+    let mut left = section.entries;
+    let mut broken = None;
+    let walk = RefCell::new(walk);
+    let mut source = || {
+        let keys = walk.borrow().as_ref().map(|walk| walk.keys.clone())?;
+        batch(items, &mut left, keys).unwrap_or_else(|error| {
+            broken = Some(error);
+            None
+        })
     };
-    let opened =
-        Head::parse(section.head.0.as_slice()).and_then(|head| head.verify(&state.description().chain_key));
-    let head = match opened {
-        Ok(head) if head.organisation() == section.organisation => head,
-        Ok(head) => {
-            report.fail("head", input, format!("it is a head of {}", head.organisation()));
-            return None;
+    let mut sink = |checked: Checked| {
+        let mut walk = walk.borrow_mut();
+        let Some(walk) = walk.as_mut() else { return false };
+        for finding in checked.0 {
+            let at = walk.size();
+            if let Err(failed) = walk.step(finding, keep) {
+                failure = Some((Some(at), failed));
+                return false;
+            }
         }
-        Err(error) => {
-            report.fail("head", input, error.to_string());
-            return None;
-        }
+        true
     };
-    let size = head.size();
+    workers.run(&mut source, &mut sink);
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    // What follows a failure is not looked at, but the next section begins behind it.
+    for _ in 0..left {
+        items.next()?;
+    }
+    Ok(match (failure, walk.into_inner()) {
+        (None, Some(walk)) => walk.finish().map_err(|failed| (None, failed)),
+        (Some(failure), _) => Err(failure),
+        (None, None) => Err((None, ("chain", "it was not read".into()))),
+    })
+}
+
+/// The next batch of a section that has `left` entries left.
+fn batch<F: Read>(items: &mut Items<F>, left: &mut u64, keys: Keys) -> Result<Option<Batch>, BundleError> {
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while *left > 0 && entries.len() < BATCH_ENTRIES && bytes < BATCH_BYTES {
+        let item = items.next()?;
+        bytes += item.len();
+        let entry = Entry::decode(item);
+        entries.push(entry.map_err(|error| BundleError::Item { item: items.last(), error })?);
+        *left -= 1;
+    }
+    Ok((!entries.is_empty()).then_some(Batch { entries, keys }))
+}
+
+/// Reports what was found out about a chain.
+fn passed(chain: &Chain, report: &mut Report) {
+    let (organisation, size) = (chain.state.organisation(), chain.head.size());
+    let input = organisation.short();
     report.pass("head", &input, format!("signed by the chain key, {size} statements"));
-    let mut statements = Vec::with_capacity(included.len());
-    let mut withheld = BTreeSet::new();
-    for item in included {
-        match admit(&mut state, item, &head) {
-            Ok(Some(verified)) => statements.push(verified),
-            Ok(None) => {
-                withheld.insert(item.position);
-            }
-            Err((check, error)) => {
-                report.fail(check, format!("{input} position {}", item.position), error);
-                return None;
-            }
-        }
-    }
-    let found =
-        format!("{} of {size}, each signed by an authority in force, each in its place", statements.len());
+    let included = chain.included;
+    let found = format!("{included} of {size}, each signed by an authority in force, each in its place");
     report.pass("statements", &input, found);
-    state.skip_to(size.next_position());
-    let standing = statements.iter().filter(|verified| verified.kind().is_standing()).count();
-    if state.standing_digest() == head.standing() {
-        let complete = format!("all {standing} statements that change what others may rely on are here");
-        report.pass("completeness", &input, complete);
-    } else {
-        let gap = "a credential, revocation, vote, profile, recall or the like was left out or added";
-        report.fail("completeness", &input, gap);
-        return None;
-    }
-    let earlier = section.earlier.iter().map(|earlier| (earlier.size, earlier.proof.clone())).collect();
+    let standing = chain.standing(size).count();
+    let complete = format!("all {standing} statements that change what others may rely on are here");
+    report.pass("completeness", input, complete);
     report.organisations.push(OrganisationReport {
-        organisation: section.organisation,
-        name: state.description().name.clone(),
+        organisation,
+        name: chain.state.description().name.clone(),
         size,
-        included: statements.len(),
+        included,
         standing,
         witnesses: Vec::new(),
         witnessed: None,
     });
-    Some(Chain { head, state, statements, withheld, cosignatures: BTreeMap::new(), earlier })
 }
 
-/// Verifies one statement in its position, and its place in the tree; of one that is withheld, the place alone.
-fn admit(
-    state: &mut OrganisationState,
-    item: &Included,
-    head: &SignedHead,
-) -> Result<Option<Verified>, (&'static str, String)> {
-    if item.position < state.next_position() {
-        return Err(("position", "it stands twice, or out of order".into()));
-    }
-    let placed = |leaf: &LeafDigest| {
-        verify_inclusion(&leaf.leaf_hash(), item.position, head.size(), &item.path, &head.root())
-            .map_err(|error| ("inclusion", error.to_string()))
-    };
-    let statement = match (&item.statement, &item.digest) {
-        (Some(bytes), None) => {
-            Statement::parse(bytes.0.as_slice()).map_err(|error| ("statement-form", error.to_string()))?
-        }
-        (None, Some(digest)) => {
-            placed(digest)?;
-            state.skip_to(item.position.size_with().next_position());
-            return Ok(None);
-        }
-        _ => return Err(("file-form", "an entry is a statement or a digest".into())),
-    };
-    let id = statement.id();
-    placed(&statement.leaf_digest())?;
-    state.skip_to(item.position);
-    let authentic = state.authenticate(statement).map_err(|error| ("signature", format!("{id}: {error}")))?;
-    let verified =
-        verify_statement(state, authentic).map_err(|error| (error.check(), format!("{id}: {error}")))?;
-    state.apply(&verified).map_err(|error| (error.check(), format!("{id}: {error}")))?;
-    Ok(Some(verified))
-}
-
-impl Chain {
-    /// The statement with this id.
-    pub(super) fn find(&self, id: &StatementId) -> Option<&Verified> {
-        self.statements.iter().find(|verified| verified.id() == *id)
-    }
-
-    /// Standing statements among the first `size`.
-    pub(super) fn standing(&self, size: TreeSize) -> impl Iterator<Item = &Verified> {
-        self.statements
-            .iter()
-            .filter(move |verified| verified.kind().is_standing() && size.contains(verified.position()))
-    }
-
-    /// The chain's state when it had `size` statements, if that gives the `digest` that a head of that size carries.
-    pub(super) fn state_at(
-        &self,
-        size: TreeSize,
-        digest: StandingDigest,
-    ) -> Result<OrganisationState, String> {
-        let state = OrganisationState::under(self.standing(size), size).map_err(|e| e.to_string())?;
-        if state.standing_digest() != digest {
-            return Err("the standing statements do not give that head's digest".into());
-        }
-        Ok(state)
-    }
-
-    /// Whether a tree of this size and root is the beginning of this chain.
-    pub(super) fn begins_with(&self, size: TreeSize, root: &Hash) -> Result<(), String> {
-        let none = Vec::new();
-        let proof = match self.earlier.get(&size) {
-            Some(proof) => proof,
-            None if size == self.head.size() => &none,
-            None => return Err(format!("there is no proof that leads from size {size} to the head")),
-        };
-        verify_consistency(size, root, self.head.size(), &self.head.root(), proof).map_err(|e| e.to_string())
-    }
+/// What a second reading has to look for.
+fn sought(manifest: &Manifest, chains: &Chains, keep: &Keep) -> Sought {
+    let is_new = |id: &StatementId| chains.values().all(|chain| chain.find(id).is_none());
+    let kept = chains.values().flat_map(|chain| chain.statements.iter());
+    let checked = kept.filter(|verified| verified.kind() != Kind::Observation);
+    let whole = checked.flat_map(|verified| references(verified.statement(), verified.payload()));
+    let whole: BTreeSet<_> = whole.chain(manifest.about.iter().copied()).filter(is_new).collect();
+    let kept = chains.values().flat_map(|chain| chain.statements.iter());
+    let present = kept.flat_map(|verified| references(verified.statement(), verified.payload()));
+    let present = present.chain(manifest.absent.iter().copied()).chain(keep.sought.keys().copied());
+    let present = present.filter(is_new).collect();
+    Sought { whole, present }
 }
 
 /// Witnesses are the organisations whose chains are here. A wrong line of one of them rejects the head's note.
-fn cosignatures(sections: &[(Section, Vec<Included>)], chains: &mut Chains, report: &mut Report) {
+fn cosignatures(lines: &BTreeMap<OrganisationId, Vec<String>>, chains: &mut Chains, report: &mut Report) {
     let witnesses: BTreeMap<OrganisationId, PublicKey> =
         chains.iter().map(|(id, chain)| (*id, chain.state.description().witness_key)).collect();
-    for (section, _) in sections {
-        let Some(chain) = chains.get_mut(&section.organisation) else { continue };
-        let input = section.organisation.short();
+    for (organisation, lines) in lines {
+        let Some(chain) = chains.get_mut(organisation) else { continue };
+        let input = organisation.short();
         let mut others = witnesses.clone();
-        others.remove(&section.organisation);
+        others.remove(organisation);
         let mut text = chain.head.note().to_string();
-        section.cosignatures.iter().for_each(|line| text.push_str(line));
+        lines.iter().for_each(|line| text.push_str(line));
         let found = Note::parse(text.as_bytes()).and_then(|note| {
             // Every line must be one that was checked: an unknown line would be a byte that nothing covers.
             let found = cosignature::on_note(&note, &others)?;
-            Ok((found.len() == section.cosignatures.len(), found))
+            Ok((found.len() == lines.len(), found))
         });
         match found {
             Ok((true, found)) => {
                 let count = found.len();
-                let entry = report.organisations.iter_mut().find(|o| o.organisation == section.organisation);
+                let entry = report.organisations.iter_mut().find(|o| o.organisation == *organisation);
                 if let Some(entry) = entry {
                     entry.witnesses = found.keys().copied().collect();
                     entry.witnessed = found.values().map(|cosignature| cosignature.time).max();
@@ -297,9 +326,16 @@ fn misbehaviour(manifest: &Manifest, report: &mut Report) -> BTreeSet<Organisati
 }
 
 /// Everything that the bundle is about, and everything that its statements rest on, is here or named as absent.
-fn gaps(manifest: &Manifest, chains: &Chains, report: &mut Report) {
-    let present: BTreeSet<StatementId> =
-        chains.values().flat_map(|chain| chain.statements.iter().map(Verified::id)).collect();
+///
+/// `present` are statements that were seen and not kept.
+fn gaps(
+    manifest: &Manifest,
+    chains: &Chains,
+    keep: &Keep,
+    mut present: BTreeSet<StatementId>,
+    report: &mut Report,
+) {
+    present.extend(chains.values().flat_map(|chain| chain.statements.iter().map(Verified::id)));
     let absent: BTreeSet<StatementId> = manifest.absent.iter().copied().collect();
     for id in &manifest.about {
         if !present.contains(id) {
@@ -309,7 +345,7 @@ fn gaps(manifest: &Manifest, chains: &Chains, report: &mut Report) {
     if manifest.about.is_empty() && manifest.ranges.is_empty() {
         report.fail("about", "the manifest", "the bundle is about nothing");
     }
-    let needed: BTreeMap<StatementId, StatementId> = chains
+    let mut needed: BTreeMap<StatementId, StatementId> = chains
         .values()
         .flat_map(|chain| chain.statements.iter())
         .flat_map(|verified| {
@@ -317,6 +353,7 @@ fn gaps(manifest: &Manifest, chains: &Chains, report: &mut Report) {
             references(verified.statement(), verified.payload()).into_iter().map(move |id| (id, by))
         })
         .collect();
+    needed.extend(&keep.sought);
     let mut missing = 0;
     for (id, by) in needed.iter().filter(|(id, _)| !present.contains(*id)) {
         missing += 1;

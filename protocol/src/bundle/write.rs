@@ -1,20 +1,24 @@
 //! Selecting what a lineage needs, and writing it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::sync::Arc;
 
-use super::format::{BundleError, Earlier, Included, Manifest, Range, Section, assemble};
+use super::format::{BundleError, Earlier, Entry, MAGIC, Manifest, Range, Section, VERSION};
 use super::references;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::cosignature::witness_name;
 use crate::chain::head::Head;
 use crate::chain::note::Note;
-use crate::chain::proof::{Subtrees, consistency_proof, inclusion_proof};
+use crate::chain::proof::{MissingSubtree, Subtrees, consistency_proof};
 use crate::chain::{LeafDigest, SignedHead};
+use crate::codec;
+use crate::digest::blake3;
 use crate::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp, TreeSize};
+use crate::limits::BUNDLE_ITEM_BYTES_MAX;
 use crate::lineage::graph::EdgeSource;
 use crate::lineage::{EdgeKind, edge::Edge};
-use crate::observation::SubjectKey;
+use crate::observation::{Disclosure, SubjectKey, sealed};
 use crate::statement::{Kind, Payload, Statement};
 
 /// How far back an anchor is looked for.
@@ -67,6 +71,12 @@ pub trait Source: EdgeSource<Error: std::fmt::Display> {
     /// The hashes of a chain's tree.
     fn tree(&self, organisation: &OrganisationId) -> impl Subtrees;
 
+    /// Disclosures of a statement's sealed claims, where they are known here.
+    ///
+    /// # Errors
+    /// When the source cannot be read.
+    fn disclosures(&self, statement: &StatementId) -> Result<Vec<Vec<u8>>, Self::Error>;
+
     /// The proof that an organisation misbehaved, where there is one.
     ///
     /// # Errors
@@ -81,25 +91,28 @@ pub struct Wanted {
     pub about: Vec<StatementId>,
     /// Everything that these organisations said from the first to the last second.
     pub period: Option<(Timestamp, Timestamp, Vec<OrganisationId>)>,
+    /// Names of sealed claims that are to be disclosed.
+    pub disclose: BTreeMap<StatementId, BTreeSet<String>>,
 }
 
 impl Wanted {
     /// The lineage of statements.
     pub fn lineage(about: &[StatementId]) -> Self {
-        Self { about: about.to_vec(), period: None }
+        Self { about: about.to_vec(), ..Self::default() }
     }
 }
 
 /// What is to go into the bundle.
 #[derive(Default)]
 struct Selection {
-    statements: BTreeMap<OrganisationId, BTreeMap<Position, Arc<[u8]>>>,
+    statements: BTreeMap<OrganisationId, BTreeSet<Position>>,
     withheld: BTreeMap<OrganisationId, BTreeMap<Position, LeafDigest>>,
     ranges: Vec<Range>,
     /// Sizes of each chain that statements speak of.
     sizes: BTreeMap<OrganisationId, BTreeSet<TreeSize>>,
     absent: BTreeSet<StatementId>,
     forked: BTreeSet<OrganisationId>,
+    disclosures: BTreeMap<StatementId, Vec<Vec<u8>>>,
 }
 
 /// Writes the bundle that proves what is wanted: the same wish and chains give the same bytes.
@@ -107,8 +120,19 @@ struct Selection {
 /// # Errors
 /// [`BundleError`].
 pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleError> {
+    let mut bytes = Vec::new();
+    write_to(source, wanted, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`write`], to a file. Statements are read one by one, so the file may be larger than the memory.
+///
+/// # Errors
+/// [`BundleError`]; what was written is of no use then.
+pub fn write_to<S: Source>(source: &S, wanted: &Wanted, out: &mut impl Write) -> Result<(), BundleError> {
     let mut selection = Selection::default();
     let mut seen: BTreeSet<StatementId> = wanted.about.iter().copied().collect();
+    seen.extend(wanted.disclose.keys());
     let about: Vec<StatementId> = seen.iter().copied().collect();
     if let Some((first, last, organisations)) = &wanted.period {
         for organisation in organisations {
@@ -127,7 +151,9 @@ pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleEr
             }
         }
     }
+    drop(seen);
     selection.anchors(source)?;
+    selection.disclosures = disclosures(source, wanted)?;
     let organisations: BTreeSet<OrganisationId> = selection
         .statements
         .keys()
@@ -135,10 +161,6 @@ pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleEr
         .chain(selection.withheld.keys())
         .copied()
         .collect();
-    let mut sections = Vec::with_capacity(organisations.len());
-    for organisation in &organisations {
-        sections.push(section(source, organisation, &selection, &organisations)?);
-    }
     let mut misbehaviour = Vec::new();
     for organisation in &selection.forked {
         let proof = source.misbehaviour(organisation).map_err(|e| BundleError::Source(e.to_string()))?;
@@ -146,57 +168,163 @@ pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleEr
     }
     let manifest = Manifest {
         about,
-        absent: selection.absent.into_iter().collect(),
+        absent: selection.absent.iter().copied().collect(),
         misbehaviour,
-        ranges: selection.ranges,
+        ranges: std::mem::take(&mut selection.ranges),
         period: wanted.period.as_ref().map(|(first, last, _)| (*first, *last)),
-        sections: sections.len() as u64,
+        sections: organisations.len() as u64,
     };
-    assemble(&manifest, &sections)
+    let mut file = Sealing { out, hasher: ::blake3::Hasher::new(), item: 0 };
+    file.put(MAGIC)?;
+    file.put(&[VERSION])?;
+    file.item(&manifest)?;
+    for organisation in &organisations {
+        section(source, organisation, &selection, &organisations, &mut file)?;
+    }
+    let digest = *file.hasher.finalize().as_bytes();
+    file.item(&ByteString(digest.to_vec()))
 }
 
-/// A chain's section: every standing statement, and those others that were selected.
+/// A file in the making, and its digest.
+struct Sealing<'a, W> {
+    out: &'a mut W,
+    hasher: ::blake3::Hasher,
+    item: u64,
+}
+
+impl<W: Write> Sealing<'_, W> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
+        self.hasher.update(bytes);
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    fn item<T: serde::Serialize>(&mut self, item: &T) -> Result<(), BundleError> {
+        let bytes = codec::encode(item).map_err(|error| BundleError::Item { item: self.item, error })?;
+        self.long_enough(&bytes)?;
+        self.put(&bytes)
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), BundleError> {
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        self.long_enough(&bytes)?;
+        self.put(&bytes)
+    }
+
+    fn long_enough(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
+        if bytes.len() > BUNDLE_ITEM_BYTES_MAX {
+            return Err(BundleError::TooLong(self.item));
+        }
+        self.item += 1;
+        Ok(())
+    }
+}
+
+/// The disclosures that are asked for, in the order of their digests.
+fn disclosures<S: Source>(
+    source: &S,
+    wanted: &Wanted,
+) -> Result<BTreeMap<StatementId, Vec<Vec<u8>>>, BundleError> {
+    let mut found = BTreeMap::new();
+    for (statement, names) in &wanted.disclose {
+        let known = source.disclosures(statement).map_err(|e| BundleError::Source(e.to_string()))?;
+        let mut chosen = Vec::new();
+        for name in names {
+            let mut named =
+                known.iter().filter(|bytes| Disclosure::parse(bytes).is_ok_and(|d| d.name == *name));
+            let Some(disclosure) = named.next() else {
+                return Err(BundleError::Undisclosed { statement: *statement, name: name.clone() });
+            };
+            chosen.push(disclosure.clone());
+        }
+        chosen.sort_by_key(|disclosure| sealed::seal(disclosure).0);
+        found.insert(*statement, chosen);
+    }
+    Ok(found)
+}
+
+/// A piece of a section's tree.
+enum Piece {
+    Statement(Position),
+    Withheld(LeafDigest),
+    Absent { level: u32, index: u64 },
+}
+
+/// The pieces that cover a tree: what was selected, and the largest complete subtrees between.
+fn pieces(selected: BTreeMap<Position, Option<LeafDigest>>, size: TreeSize) -> Vec<Piece> {
+    let mut found = Vec::with_capacity(selected.len());
+    let mut at = 0u64;
+    let fill = |at: &mut u64, to: u64, found: &mut Vec<Piece>| {
+        while *at < to {
+            let level = at.trailing_zeros().min(63 - (to - *at).leading_zeros());
+            found.push(Piece::Absent { level, index: *at >> level });
+            *at += 1 << level;
+        }
+    };
+    for (position, withheld) in selected {
+        fill(&mut at, position.0, &mut found);
+        found.push(withheld.map_or(Piece::Statement(position), Piece::Withheld));
+        at = position.size_with().0;
+    }
+    fill(&mut at, size.0, &mut found);
+    found
+}
+
+/// A chain's section: every standing statement, those others that were selected, and what lies between.
 fn section<S: Source>(
     source: &S,
     organisation: &OrganisationId,
     selection: &Selection,
     organisations: &BTreeSet<OrganisationId>,
-) -> Result<(Section, Vec<Included>), BundleError> {
+    file: &mut Sealing<'_, impl Write>,
+) -> Result<(), BundleError> {
     let failed = |error: S::Error| BundleError::Source(error.to_string());
     let chain = source.chain(organisation).map_err(failed)?.ok_or(BundleError::NoHead(*organisation))?;
     let size = chain.head.size();
-    let mut statements = selection.statements.get(organisation).cloned().unwrap_or_default();
-    for position in &chain.standing {
-        if let Some(bytes) = source.statement(organisation, *position).map_err(failed)? {
-            statements.insert(*position, bytes);
-        }
-    }
-    let tree = source.tree(organisation);
-    let mut entries: BTreeMap<Position, (Option<ByteString>, Option<LeafDigest>)> = BTreeMap::new();
+    let mut selected: BTreeMap<Position, Option<LeafDigest>> = BTreeMap::new();
     for (position, digest) in selection.withheld.get(organisation).into_iter().flatten() {
-        entries.insert(*position, (None, Some(*digest)));
+        selected.insert(*position, Some(*digest));
     }
-    for (position, bytes) in statements {
-        entries.insert(position, (Some(ByteString(bytes.to_vec())), None));
-    }
-    let mut included = Vec::with_capacity(entries.len());
+    let statements = selection.statements.get(organisation).into_iter().flatten();
+    selected.extend(statements.chain(&chain.standing).map(|position| (*position, None)));
     // What is durable but under no head yet is for the next bundle.
-    for (position, (statement, digest)) in entries.into_iter().filter(|(at, _)| size.contains(*at)) {
-        let path = inclusion_proof(&tree, position, size)?;
-        included.push(Included { position, statement, digest, path });
-    }
+    selected.retain(|position, _| size.contains(*position));
+    let pieces = pieces(selected, size);
+    let tree = source.tree(organisation);
     let mut earlier = Vec::new();
     for past in selection.sizes.get(organisation).into_iter().flatten().filter(|past| **past <= size) {
         earlier.push(Earlier { size: *past, proof: consistency_proof(&tree, *past, size)? });
     }
-    let section = Section {
+    file.item(&Section {
         organisation: *organisation,
         head: ByteString(chain.head.bytes().to_vec()),
         cosignatures: chain.cosignatures.into_iter().filter(|line| is_of(line, organisations)).collect(),
         earlier,
-        statements: included.len() as u64,
-    };
-    Ok((section, included))
+        entries: pieces.len() as u64,
+    })?;
+    for piece in pieces {
+        let entry = match piece {
+            Piece::Statement(position) => {
+                let bytes = source.statement(organisation, position).map_err(failed)?;
+                let gone = || BundleError::Source(format!("position {position} of {organisation} is gone"));
+                let bytes = bytes.ok_or_else(gone)?;
+                let disclosures = if selection.disclosures.is_empty() {
+                    Vec::new()
+                } else {
+                    let id = StatementId::from_bytes(blake3(&bytes));
+                    selection.disclosures.get(&id).cloned().unwrap_or_default()
+                };
+                Entry::Statement { bytes, disclosures }
+            }
+            Piece::Withheld(digest) => Entry::from(digest),
+            Piece::Absent { level, index } => {
+                let root = tree.subtree(level, index).ok_or(MissingSubtree { level, index })?;
+                Entry::Absent { level, root }
+            }
+        };
+        file.entry(&entry)?;
+    }
+    Ok(())
 }
 
 /// Whether a signature line is of a witness whose chain, and so whose key, is in the bundle.
@@ -227,7 +355,7 @@ impl Selection {
             Statement::parse(bytes.clone()).map_err(|error| BundleError::Source(error.to_string()))?;
         let payload = Payload::decode(statement.header().kind, statement.payload())
             .map_err(|error| BundleError::Source(error.to_string()))?;
-        self.statements.entry(organisation).or_default().insert(position, bytes);
+        self.statements.entry(organisation).or_default().insert(position);
         self.note_sizes(&payload);
         let mut next = references(&statement, &payload);
         // What answers or follows from it belongs with it as well.
@@ -302,9 +430,9 @@ impl Selection {
     fn anchors<S: Source>(&mut self, source: &S) -> Result<(), BundleError> {
         let failed = |error: S::Error| BundleError::Source(error.to_string());
         for (organisation, statements) in &mut self.statements {
-            let mut found = BTreeMap::new();
+            let mut found = BTreeSet::new();
             let mut searched = None;
-            for position in statements.keys() {
+            for position in statements.iter() {
                 // Nothing is looked at twice: the search ends where the one before it began.
                 let from = searched.map_or(0, |searched: u64| searched + 1);
                 searched = Some(position.0);
@@ -313,8 +441,8 @@ impl Selection {
                     let is_anchor = |bytes: &Arc<[u8]>| {
                         Statement::parse(bytes.clone()).is_ok_and(|s| s.header().kind == Kind::Anchor)
                     };
-                    if let Some(bytes) = bytes.filter(is_anchor) {
-                        found.insert(Position(at), bytes);
+                    if bytes.is_some_and(|bytes| is_anchor(&bytes)) {
+                        found.insert(Position(at));
                         break;
                     }
                 }

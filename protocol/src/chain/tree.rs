@@ -108,6 +108,16 @@ pub struct RangeError {
     pub found: usize,
 }
 
+/// A subtree that no tree has at this place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no complete subtree of level {level} begins behind {size} leaves")]
+pub struct UnalignedSubtree {
+    /// Level given, leaves being 0.
+    pub level: u32,
+    /// Leaves before it.
+    pub size: TreeSize,
+}
+
 impl CompactRange {
     /// The range with these peaks.
     ///
@@ -134,8 +144,30 @@ impl CompactRange {
 
     /// Adds a leaf, by its hash.
     pub fn append(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        let mut size = self.size;
+        self.join(0, leaf);
+        self.size = self.size.saturating_add(1);
+    }
+
+    /// Adds the complete subtree of `2^level` leaves that has this root.
+    ///
+    /// # Errors
+    /// [`UnalignedSubtree`] when no such subtree of a tree begins at this size; nothing is changed then.
+    pub fn append_subtree(&mut self, level: u32, root: Hash) -> Result<(), UnalignedSubtree> {
+        let refused = UnalignedSubtree { level, size: TreeSize(self.size) };
+        let leaves = 1u64.checked_shl(level).ok_or(refused)?;
+        let size = self.size.checked_add(leaves).ok_or(refused)?;
+        if !self.size.is_multiple_of(leaves) {
+            return Err(refused);
+        }
+        self.join(level, root);
+        self.size = size;
+        Ok(())
+    }
+
+    /// Joins a subtree with those of its size to its left.
+    fn join(&mut self, level: u32, root: Hash) {
+        let mut hash = root;
+        let mut size = self.size >> level;
         while size & 1 == 1 {
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
@@ -143,7 +175,6 @@ impl CompactRange {
             size >>= 1;
         }
         self.peaks.push(hash);
-        self.size = self.size.saturating_add(1);
     }
 
     /// Root of the tree.
@@ -183,6 +214,30 @@ mod tests {
         }
         let bytes = crate::codec::encode(&range).unwrap();
         assert_eq!(crate::codec::decode::<CompactRange>(&bytes, 4096).unwrap(), range);
+    }
+
+    #[test]
+    fn subtrees_stand_for_their_leaves() {
+        let leaves: Vec<Hash> = (0u16..64).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+        for size in 0..leaves.len() {
+            let mut whole = CompactRange::default();
+            leaves[..size].iter().for_each(|leaf| whole.append(*leaf));
+            for level in 0..7u32 {
+                let width = 1 << level;
+                let mut range = whole.clone();
+                let fits = size % width == 0;
+                let root = definition(leaves.get(size..size + width).unwrap_or(&leaves[..1]));
+                assert_eq!(range.append_subtree(level, root).is_ok(), fits, "{level} behind {size}");
+                if fits && size + width <= leaves.len() {
+                    assert_eq!(range.root(), definition(&leaves[..size + width]));
+                }
+                assert!(fits || range == whole);
+            }
+        }
+        assert!(CompactRange::default().append_subtree(64, empty_root()).is_err());
+        let mut full = CompactRange::default();
+        full.append_subtree(63, empty_root()).unwrap();
+        assert!(full.append_subtree(63, empty_root()).is_err());
     }
 
     #[test]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Source, Subject};
 use crate::codec::Value;
-use crate::ids::{StatementId, Timestamp};
-use crate::limits::{LABEL_BYTES_MAX, REFS_MAX, SUBJECTS_MAX};
+use crate::ids::{Bytes, StatementId, Timestamp};
+use crate::limits::{LABEL_BYTES_MAX, REFS_MAX, SEALED_MAX, SUBJECTS_MAX};
 
 /// A declared quality metric, in parts per million of its natural unit: an AUROC of 0.94 is 940,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Observation {
     /// The fields of the claim, which profile predicates read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub content: BTreeMap<String, Value>,
+    /// Digests of fields that the author discloses one by one, sorted; see [`super::sealed`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed: Vec<Bytes<32>>,
     /// Declared quality metrics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<Metric>,
@@ -64,6 +67,9 @@ pub enum ObservationError {
     /// Too many statements or materials that it derives from.
     #[error("{0} sources, where at most {REFS_MAX} statements and {SUBJECTS_MAX} materials are allowed")]
     Sources(usize),
+    /// Sealed claims are too many, repeated, or out of order.
+    #[error("sealed claims are too many (at most {SEALED_MAX}), repeated, or not in order")]
+    Sealed,
     /// It expires before it takes effect.
     #[error("it expires at {expires}, before it takes effect at {effective}")]
     Expiry {
@@ -97,6 +103,10 @@ impl Observation {
         }
         if self.derived_from.len() > REFS_MAX || self.materials.len() > SUBJECTS_MAX {
             return Err(ObservationError::Sources(self.derived_from.len() + self.materials.len()));
+        }
+        let is_sorted = self.sealed.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0));
+        if self.sealed.len() > SEALED_MAX || !is_sorted {
+            return Err(ObservationError::Sealed);
         }
         match self.expires {
             Some(expires) if expires < self.effective => {

@@ -14,4 +14,5 @@ pub use approval::{Approval, Endorsed};
 pub use envelope::{Authentic, Draft, EnvelopeError, Statement};
 pub use kind::{Kind, Visibility};
 pub use payload::{Payload, PayloadError};
+pub(crate) use verify::verify_decoded;
 pub use verify::{Refusal, Signatory, Verified, verify};

@@ -130,14 +130,23 @@ impl Refusal {
 /// # Errors
 /// [`Refusal`], which names the failing check.
 pub fn verify(state: &OrganisationState, statement: Authentic) -> Result<Verified, Refusal> {
+    let payload = Payload::decode(statement.statement().header().kind, statement.statement().payload());
+    verify_decoded(state, statement, payload)
+}
+
+/// [`verify`], with the payload of this very statement as [`Payload::decode`] gave it.
+pub(crate) fn verify_decoded(
+    state: &OrganisationState,
+    statement: Authentic,
+    payload: Result<Payload, PayloadError>,
+) -> Result<Verified, Refusal> {
     let organisation = state.organisation();
     let found = statement.statement().organisation();
     if found != organisation {
         return Err(Refusal::OtherOrganisation { expected: organisation, found });
     }
     let kind = statement.statement().header().kind;
-    let payload = Payload::decode(kind, statement.statement().payload())
-        .map_err(|error| Refusal::Payload { kind, error })?;
+    let payload = payload.map_err(|error| Refusal::Payload { kind, error })?;
     let signatory = state.signatory(statement.statement(), &payload)?;
     let statement = statement.into_statement();
     Ok(Verified { statement, payload, organisation, position: state.next_position(), signatory })
