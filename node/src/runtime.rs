@@ -223,15 +223,18 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]; nothing was changed then.
     pub fn submit(&self, bytes: &[u8]) -> Result<Receiver<Reply>, RuntimeError> {
-        let statement = Statement::parse(bytes)
-            .map_err(|error| Refusal::Identity(format!("not a statement: {error}")))?;
+        let statement = Statement::parse(bytes).map_err(Refusal::Form)?;
+        let found = statement.organisation();
+        if found != self.organisation {
+            return Err(Refusal::OtherOrganisation { expected: self.organisation, found }.into());
+        }
         let authentic = {
             let state = self.signers.read().unwrap_or_else(PoisonError::into_inner);
             let key = statement.header().key;
             let key = *state.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
             drop(state);
             let key = self.keys.prepared(&key).map_err(|error| Refusal::Identity(error.to_string()))?;
-            statement.authenticate(key.as_ref()).map_err(|error| Refusal::Identity(error.to_string()))?
+            statement.authenticate(key.as_ref()).map_err(Refusal::Signature)?
         };
         let (reply, answer) = channel();
         self.inputs.send(Message::Append(Box::new(authentic), reply)).map_err(|_| RuntimeError::Stopped)?;

@@ -45,7 +45,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 2048;
 pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
 /// Statements of a bundle that a verifier keeps while it reads on, in bytes. Of what exceeds this it keeps what other
 /// statements are checked against, and reads the file a second time for the rest that it needs.
-pub const BUNDLE_KEPT_BYTES_MAX: usize = 64 << 20;
+pub const BUNDLE_KEPT_BYTES_MAX: usize = 32 << 20;
 /// Most sealed claims of one observation.
 pub const SEALED_MAX: usize = 256;
 /// Furthest that lineage is followed from a subject, in edges.

@@ -78,7 +78,7 @@ fn a_revocation_holds_from_its_position_on_and_cannot_be_undone_by_issuing_again
     assert_eq!(state.standing_at(&authority, Position(3), Timestamp(1000)), Standing::InForce);
     assert_eq!(state.standing_at(&authority, Position(4), Timestamp(1000)), Standing::Revoked);
     let late = draft(Some(organisation.id()), Kind::Observation, &observation("evaluation/x", 1));
-    assert_eq!(refusal(&state, late.sign(&key).unwrap()).check(), "credential-in-force");
+    assert_eq!(refusal(&state, late.sign(&key).unwrap()).check(), "credential-revoked");
     assert_eq!(refusal(&state, credential).check(), "identity");
 }
 

@@ -295,7 +295,7 @@ const ROWS: &[Row] = &[
             w.add(w.issue(&Credential { not_before: Timestamp(2000), ..w.credential(10) }));
         },
         |w| w.observe(10),
-        Some(("credential-in-force", "not valid yet")),
+        Some(("credential-not-yet-valid", "not valid yet")),
     ),
     (
         "after its time",
@@ -303,7 +303,7 @@ const ROWS: &[Row] = &[
             w.add(w.issue(&Credential { expires: Some(Timestamp(999)), ..w.credential(10) }));
         },
         |w| w.observe(10),
-        Some(("credential-in-force", "expired")),
+        Some(("credential-expired", "expired")),
     ),
     // Delegation.
     ("a narrower credential by an issuer", with_issuer, |w| w.delegate(10, &delegated(w)), None),
@@ -351,10 +351,10 @@ const ROWS: &[Row] = &[
             w.add(w.suspend(w.authority(10), false));
         },
         |w| w.observe(11),
-        Some(("credential-in-force", "suspended")),
+        Some(("credential-suspended", "suspended")),
     ),
     // Suspension.
-    ("suspended", suspended, |w| w.observe(10), Some(("credential-in-force", "suspended"))),
+    ("suspended", suspended, |w| w.observe(10), Some(("credential-suspended", "suspended"))),
     ("lifted", lifted, |w| w.observe(10), None),
     (
         "suspended twice",
@@ -377,7 +377,7 @@ const ROWS: &[Row] = &[
         Some(("identity", "is revoked")),
     ),
     // Revocation.
-    ("revoked", revoked, |w| w.observe(10), Some(("credential-in-force", "revoked"))),
+    ("revoked", revoked, |w| w.observe(10), Some(("credential-revoked", "revoked"))),
     ("revoked twice", revoked, |w| w.revoke(w.authority(10)), Some(("identity", "revoked already"))),
     (
         "a revocation of nobody",

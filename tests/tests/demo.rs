@@ -81,7 +81,7 @@ fn each_attack_is_caught_by_its_check() {
     assert_eq!(caught.len(), 4);
     assert!(caught.iter().all(|(is_caught, _)| *is_caught), "{caught:?}");
     assert!(caught[0].1.starts_with("file-digest"), "{caught:?}");
-    assert_eq!(&caught[1..], [(true, "gap"), (true, "credential-in-force"), (true, "fork")]);
+    assert_eq!(&caught[1..], [(true, "gap"), (true, "credential-revoked"), (true, "fork")]);
     for evidence in [&attacks[0], &attacks[1], &attacks[3]] {
         assert!(Path::new(evidence["evidence"].as_str().unwrap()).is_file());
     }

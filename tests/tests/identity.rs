@@ -59,7 +59,7 @@ fn keys_come_and_go_and_what_they_signed_stays() {
 
     // Interrupted, and again in force; the node says so in a status statement by itself.
     bench.node.run(&["authority", "suspend", "tester", "--reason", "leave"]).unwrap();
-    assert_eq!(bench.observe("tester"), Err("credential-in-force".into()));
+    assert_eq!(bench.observe("tester"), Err("credential-suspended".into()));
     assert_eq!(bench.authority("tester")["standing"], "suspended");
     bench
         .node
@@ -86,7 +86,7 @@ fn keys_come_and_go_and_what_they_signed_stays() {
     bench.observe("tester").unwrap();
     bench.observe("after-2").unwrap();
     bench.node.run(&["authority", "revoke", "tester", "--reason", "gone"]).unwrap();
-    assert_eq!(bench.observe("tester"), Err("credential-in-force".into()));
+    assert_eq!(bench.observe("tester"), Err("credential-revoked".into()));
     bench
         .node
         .until(&["log", "--kind", "status"], |log| log.as_array().is_some_and(|log| log.len() == 3))

@@ -39,9 +39,20 @@ impl Problem {
 impl From<ServiceError> for Problem {
     fn from(error: ServiceError) -> Self {
         let status = match error.blame {
+            Blame::Refused => match error.check {
+                "chain" => StatusCode::MISDIRECTED_REQUEST,
+                "key" | "former-key" | "scope" | "credential-revoked" | "credential-compromised" => {
+                    StatusCode::FORBIDDEN
+                }
+                "credential-expired" => StatusCode::GONE,
+                "credential-suspended" => StatusCode::LOCKED,
+                "credential-not-yet-valid" => StatusCode::TOO_EARLY,
+                "duplicate" => StatusCode::CONFLICT,
+                "refs" => StatusCode::FAILED_DEPENDENCY,
+                _ => StatusCode::UNPROCESSABLE_ENTITY,
+            },
             Blame::Caller => StatusCode::BAD_REQUEST,
             Blame::Absent => StatusCode::NOT_FOUND,
-            Blame::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Blame::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Blame::Node => StatusCode::INTERNAL_SERVER_ERROR,
         };

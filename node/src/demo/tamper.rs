@@ -129,7 +129,7 @@ fn revoked_key(stage: &mut Stage) -> anyhow::Result<Attack> {
     let error: Json = serde_json::from_str(&answer.error).unwrap_or_default();
     let check = error.get("check").and_then(Json::as_str).unwrap_or_default().to_owned();
     let evidence = error.get("error").and_then(Json::as_str).unwrap_or_default().to_owned();
-    let caught = answer.code == 1 && check == "credential-in-force";
+    let caught = answer.code == 1 && check == "credential-revoked";
     stage.done(format!("a revoked authority signs on: refused [{check}]"));
     Ok(Attack { attack: "a revoked key signs a statement".into(), caught, check, evidence })
 }

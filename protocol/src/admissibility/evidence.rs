@@ -32,6 +32,16 @@ pub enum ReceiptStanding {
     },
 }
 
+impl ReceiptStanding {
+    /// When a quorum of witnesses had seen it, as far as that is proven.
+    pub const fn witnessed(self) -> Option<Timestamp> {
+        match self {
+            Self::Witnessed { at } => Some(at),
+            Self::None | Self::Receipted => None,
+        }
+    }
+}
+
 /// Whether the deciding organisation recognises the author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -269,6 +269,7 @@ impl<'a, 'b> Context<'a, 'b> {
         };
         let issued_at = verified.statement().header().issued_at;
         let age_s = self.inputs.time.since(chain.basis.seen);
+        let receipt = self.receipts.get(&organisation).copied().unwrap_or(ReceiptStanding::None);
         let is_stale =
             organisation != self.inputs.decider && self.freshness_s.is_some_and(|limit| age_s > limit);
         Ok(Some(Evidence {
@@ -279,10 +280,15 @@ impl<'a, 'b> Context<'a, 'b> {
             kind: record.credential.kind,
             role: role.clone(),
             depth: record.depth,
-            standing: chain.state.standing_at(&authority, verified.position(), issued_at),
+            standing: chain.state.standing_with_witnesses(
+                &authority,
+                verified.position(),
+                issued_at,
+                receipt.witnessed(),
+            ),
             observation: (**observation).clone(),
             relation,
-            receipt: self.receipts.get(&organisation).copied().unwrap_or(ReceiptStanding::None),
+            receipt,
             recognition,
             parent: chain.state.description().parent.clone(),
             freshness: if is_stale { Freshness::Stale { age_s } } else { Freshness::Fresh },

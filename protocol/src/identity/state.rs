@@ -277,11 +277,11 @@ impl OrganisationState {
     /// Checks the signature of `statement` with the key that it names.
     ///
     /// # Errors
-    /// [`Refusal::UnknownKey`], or [`Refusal::Identity`] with what is wrong with the signature.
+    /// [`Refusal::UnknownKey`], [`Refusal::Signature`].
     pub fn authenticate(&self, statement: Statement) -> Result<Authentic, Refusal> {
         let key = statement.header().key;
         let public_key = *self.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
-        statement.authenticate(&public_key).map_err(|e| Refusal::Identity(e.to_string()))
+        statement.authenticate(&public_key).map_err(Refusal::Signature)
     }
 
     /// Who stands behind `statement` at the next position.

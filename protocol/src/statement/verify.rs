@@ -9,7 +9,7 @@ use crate::chain::tree::LeafDigest;
 use crate::identity::{CredentialError, OrganisationState, Standing};
 use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, StatementId};
 
-use super::envelope::{Authentic, Statement};
+use super::envelope::{Authentic, EnvelopeError, Statement};
 use super::kind::Kind;
 use super::payload::{Payload, PayloadError};
 
@@ -45,6 +45,12 @@ pub enum Refusal {
         /// The chain it names.
         found: OrganisationId,
     },
+    /// The bytes are no statement.
+    #[error("not a statement: {0}")]
+    Form(EnvelopeError),
+    /// The key that it names did not sign it, or not this.
+    #[error("{0}")]
+    Signature(EnvelopeError),
     /// The payload is not valid for the kind.
     #[error("payload of a {kind} statement: {error}")]
     Payload {
@@ -112,9 +118,18 @@ impl Refusal {
     pub const fn check(&self) -> &'static str {
         match self {
             Self::OtherOrganisation { .. } => "chain",
+            Self::Form(_) => "statement-form",
+            Self::Signature(_) => "signature",
             Self::Payload { .. } => "payload",
             Self::UnknownKey(_) => "key",
-            Self::NotInForce { .. } => "credential-in-force",
+            Self::NotInForce { standing, .. } => match standing {
+                Standing::NotYetValid => "credential-not-yet-valid",
+                Standing::Expired => "credential-expired",
+                Standing::Suspended => "credential-suspended",
+                Standing::Revoked => "credential-revoked",
+                Standing::Compromised => "credential-compromised",
+                Standing::InForce | Standing::Unknown => "credential-in-force",
+            },
             Self::FormerKey { .. } => "former-key",
             Self::OutOfScope { .. } => "scope",
             Self::Threshold { .. } => "threshold",
