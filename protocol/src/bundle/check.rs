@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::format::Entry;
 use crate::chain::Hash;
-use crate::ids::{KeyId, StatementId};
+use crate::ids::KeyId;
 use crate::keys::PreparedKey;
-use crate::statement::{Authentic, Payload, PayloadError, Statement};
+use crate::statement::{Payload, PayloadError, Signed, Statement, authenticate_all};
 
 /// Entries that are checked together, with the keys that were known when they were read.
 #[derive(Debug)]
@@ -40,15 +40,6 @@ pub(super) struct Examined {
     pub(super) disclosures: Vec<Vec<u8>>,
 }
 
-/// Whether the signature was checked.
-#[derive(Debug)]
-pub(super) enum Signed {
-    Checked(Authentic),
-    /// The key was not known yet: the chain has to say.
-    Unchecked(Statement),
-    Wrong(StatementId),
-}
-
 /// Runs [`Batch::check`] on batches, on as many cores as there are. What comes out does not depend on how many.
 pub trait Workers {
     /// Takes batches from `source` until it has none or `sink` returns false, checks each, and hands them to `sink` in the
@@ -74,27 +65,45 @@ impl Batch {
     /// Parses, hashes, decodes, and checks signatures by the keys that are known.
     pub fn check(self) -> Checked {
         let Self { entries, keys } = self;
-        Checked(entries.into_iter().map(|entry| examine(entry, &keys)).collect())
+        let mut statements = Vec::with_capacity(entries.len());
+        let parsed: Vec<Parsed> = entries.into_iter().map(|entry| parse(entry, &mut statements)).collect();
+        let mut signed =
+            authenticate_all(statements, |key| keys.get(key).map(std::convert::AsRef::as_ref)).into_iter();
+        let join = |parsed| match parsed {
+            Parsed::Finding(finding) => finding,
+            Parsed::Statement { payload, leaf, disclosures } => match signed.next() {
+                Some(statement) => {
+                    Finding::Statement(Box::new(Examined { statement, payload, leaf, disclosures }))
+                }
+                None => Finding::Malformed("its signature was not looked at".into()),
+            },
+        };
+        Checked(parsed.into_iter().map(join).collect())
     }
 }
 
-fn examine(entry: Entry, keys: &BTreeMap<KeyId, Arc<PreparedKey>>) -> Finding {
+enum Parsed {
+    Finding(Finding),
+    /// The statement itself is with the others.
+    Statement {
+        payload: Result<Payload, PayloadError>,
+        leaf: Hash,
+        disclosures: Vec<Vec<u8>>,
+    },
+}
+
+fn parse(entry: Entry, statements: &mut Vec<Statement>) -> Parsed {
     let (bytes, disclosures) = match entry {
-        Entry::Absent { level, root } => return Finding::Absent { level, root },
+        Entry::Absent { level, root } => return Parsed::Finding(Finding::Absent { level, root }),
         Entry::Statement { bytes, disclosures } => (bytes, disclosures),
     };
-    let statement = match Statement::parse(bytes) {
-        Ok(statement) => statement,
-        Err(error) => return Finding::Malformed(error.to_string()),
-    };
-    let leaf = statement.leaf_digest().leaf_hash();
-    let payload = Payload::decode(statement.header().kind, statement.payload());
-    let statement = match keys.get(&statement.header().key) {
-        Some(key) => {
-            let id = statement.id();
-            statement.authenticate(key.as_ref()).map_or(Signed::Wrong(id), Signed::Checked)
+    match Statement::parse(bytes) {
+        Ok(statement) => {
+            let leaf = statement.leaf_digest().leaf_hash();
+            let payload = Payload::decode(statement.header().kind, statement.payload());
+            statements.push(statement);
+            Parsed::Statement { payload, leaf, disclosures }
         }
-        None => Signed::Unchecked(statement),
-    };
-    Finding::Statement(Box::new(Examined { statement, payload, leaf, disclosures }))
+        Err(error) => Parsed::Finding(Finding::Malformed(error.to_string())),
+    }
 }

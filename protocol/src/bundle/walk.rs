@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::check::{Examined, Finding, Keys, Signed};
+use super::check::{Examined, Finding, Keys};
 use super::format::Section;
 use super::ranges::Watch;
 use super::references;
@@ -16,7 +16,7 @@ use crate::ids::{OrganisationId, StatementId, TreeSize};
 use crate::keys::PreparedKey;
 use crate::limits::BUNDLE_KEPT_BYTES_MAX;
 use crate::observation::{Disclosure, sealed};
-use crate::statement::{Kind, Payload, Verified, verify_decoded};
+use crate::statement::{Kind, Payload, Signed, Verified, verify_decoded};
 
 /// Most keys of one chain whose tables are kept.
 const PREPARED_MAX: usize = 256;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 mod prepared;
 
-pub use prepared::PreparedKey;
+pub use prepared::{Judge, PreparedKey};
 
 use crate::digest::{blake3_in, context};
 use crate::ids::{ByteString, Bytes, KeyId, base32, from_base32};

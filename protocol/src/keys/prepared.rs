@@ -9,9 +9,9 @@
 use std::fmt;
 
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
-use curve25519_dalek::edwards::{CompressedEdwardsY, VartimeEdwardsPrecomputation};
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint, VartimeEdwardsPrecomputation};
 use curve25519_dalek::scalar::Scalar;
-use curve25519_dalek::traits::VartimePrecomputedMultiscalarMul as _;
+use curve25519_dalek::traits::{Identity as _, VartimePrecomputedMultiscalarMul as _};
 use sha2::{Digest as _, Sha512};
 
 use super::{KeyError, PublicKey, Signature, SignatureInvalid, Verifier};
@@ -48,17 +48,49 @@ impl Verifier for PreparedKey {
     }
 
     fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid> {
-        let (r, s) = signature.0.split_first_chunk::<32>().ok_or(SignatureInvalid)?;
-        let s = s.try_into().map_err(|_| SignatureInvalid)?;
-        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s)).ok_or(SignatureInvalid)?;
+        let point = self.point(message, signature).ok_or(SignatureInvalid)?;
+        if decides(&point, &point.compress(), signature) { Ok(()) } else { Err(SignatureInvalid) }
+    }
+}
+
+impl PreparedKey {
+    /// `s B - H(R, A, message) A`; nothing where s is not reduced.
+    fn point(&self, message: &[u8], signature: &Signature) -> Option<EdwardsPoint> {
+        let (r, s) = signature.0.split_first_chunk::<32>()?;
+        let s = Option::<Scalar>::from(Scalar::from_canonical_bytes(s.try_into().ok()?))?;
         let hash = Sha512::new().chain_update(r).chain_update(self.key.as_bytes()).chain_update(message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
-        let point = self.multiples.vartime_multiscalar_mul([k, s]);
-        if point.compress().as_bytes() == r && !point.is_small_order() {
-            Ok(())
-        } else {
-            Err(SignatureInvalid)
-        }
+        Some(self.multiples.vartime_multiscalar_mul([k, s]))
+    }
+}
+
+/// Whether the point that was computed, with its encoding, is the signature's R and has no small order.
+fn decides(point: &EdwardsPoint, encoded: &CompressedEdwardsY, signature: &Signature) -> bool {
+    signature.0.starts_with(encoded.as_bytes()) && !point.is_small_order()
+}
+
+/// Judges signatures one by one, each as [`Verifier::verify`] does; they share what encoding their points costs, and
+/// none bears on another.
+#[derive(Debug, Default)]
+pub struct Judge {
+    points: Vec<EdwardsPoint>,
+    /// Each signature, and whether it has a point.
+    signatures: Vec<(Signature, bool)>,
+}
+
+impl Judge {
+    /// Takes a signature. The verdicts come in the order of the calls.
+    pub fn add(&mut self, key: &PreparedKey, message: &[u8], signature: &Signature) {
+        let point = key.point(message, signature);
+        self.signatures.push((*signature, point.is_some()));
+        self.points.push(point.unwrap_or_else(EdwardsPoint::identity));
+    }
+
+    /// Which signatures are valid.
+    pub fn verdicts(self) -> Vec<bool> {
+        let encoded = EdwardsPoint::compress_batch_alloc(&self.points);
+        let all = self.points.iter().zip(&encoded).zip(&self.signatures);
+        all.map(|((point, encoded), (signature, has))| *has && decides(point, encoded, signature)).collect()
     }
 }
 
@@ -71,7 +103,6 @@ impl fmt::Debug for PreparedKey {
 #[cfg(test)]
 mod tests {
     use curve25519_dalek::constants::EIGHT_TORSION;
-    use curve25519_dalek::edwards::EdwardsPoint;
     use proptest::prelude::*;
 
     use super::*;
@@ -80,7 +111,16 @@ mod tests {
 
     fn agree(key: PublicKey, message: &[u8], signature: &Signature) -> bool {
         let plain = key.verify(message, signature);
-        assert_eq!(PreparedKey::new(key).unwrap().verify(message, signature), plain, "{signature:?}");
+        let prepared = PreparedKey::new(key).unwrap();
+        assert_eq!(prepared.verify(message, signature), plain, "{signature:?}");
+        // Among others, right and wrong.
+        let (other, mut judge) = (SecretKey::from_seed(&[9; 32]), Judge::default());
+        let others = PreparedKey::new(other.public_key()).unwrap();
+        judge.add(&others, b"other", &other.sign(b"other"));
+        judge.add(&prepared, message, signature);
+        judge.add(&others, b"another", &other.sign(b"other"));
+        judge.add(&others, b"other", &Bytes([0xff; 64]));
+        assert_eq!(judge.verdicts(), [true, plain.is_ok(), false, false]);
         plain.is_ok()
     }
 

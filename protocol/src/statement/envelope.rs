@@ -17,7 +17,7 @@ use crate::codec::{self, CodecError, Value};
 use crate::cose::{self, ALG_EDDSA, Label, Sign1, StructureError, int, label, to_be_signed};
 use crate::digest::blake3;
 use crate::ids::{KeyId, OrganisationId, StatementId, Timestamp};
-use crate::keys::{Signature, SignatureInvalid, Signer, Verifier};
+use crate::keys::{Judge, PreparedKey, Signature, SignatureInvalid, Signer, Verifier};
 use crate::limits::{LABEL_BYTES_MAX, PAYLOAD_BYTES_MAX, REFS_MAX, STATEMENT_BYTES_MAX};
 
 use super::kind::{Kind, Visibility};
@@ -55,6 +55,45 @@ pub struct Statement {
 /// A statement whose signature its key made. Whether the key was allowed to is not checked yet.
 #[derive(Debug, Clone)]
 pub struct Authentic(Statement);
+
+/// How the signature of one of many statements came out.
+#[derive(Debug)]
+pub(crate) enum Signed {
+    /// Its key made it.
+    Checked(Authentic),
+    /// There was no such key.
+    Unchecked(Statement),
+    /// Its key did not make it.
+    Wrong(StatementId),
+}
+
+/// Checks signatures of many statements, each by its own key, where `key` knows it.
+pub(crate) fn authenticate_all<'k>(
+    statements: Vec<Statement>,
+    key: impl Fn(&KeyId) -> Option<&'k PreparedKey>,
+) -> Vec<Signed> {
+    let mut judge = Judge::default();
+    let known: Vec<bool> = statements
+        .iter()
+        .map(|statement| {
+            let key = key(&statement.header.key).filter(|key| key.id() == statement.header.key);
+            if let Some(key) = key {
+                judge.add(key, &statement.to_be_signed(), &statement.signature);
+            }
+            key.is_some()
+        })
+        .collect();
+    let mut verdicts = judge.verdicts().into_iter();
+    statements
+        .into_iter()
+        .zip(known)
+        .map(|(statement, known)| match known.then(|| verdicts.next()).flatten() {
+            Some(true) => Signed::Checked(Authentic(statement)),
+            Some(false) => Signed::Wrong(statement.id()),
+            None => Signed::Unchecked(statement),
+        })
+        .collect()
+}
 
 /// Why bytes are not a statement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,9 +183,12 @@ impl Statement {
         if given != self.header.key {
             return Err(EnvelopeError::OtherKey { named: self.header.key, given });
         }
-        let protected = self.bytes.get(self.protected.clone()).unwrap_or_default();
-        key.verify(&to_be_signed(protected, self.payload()), &self.signature)?;
+        key.verify(&self.to_be_signed(), &self.signature)?;
         Ok(Authentic(self))
+    }
+
+    fn to_be_signed(&self) -> Vec<u8> {
+        to_be_signed(self.bytes.get(self.protected.clone()).unwrap_or_default(), self.payload())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod verify;
 
 pub use approval::{Approval, Endorsed};
 pub use envelope::{Authentic, Draft, EnvelopeError, Statement};
+pub(crate) use envelope::{Signed, authenticate_all};
 pub use kind::{Kind, Visibility};
 pub use payload::{Payload, PayloadError};
 pub(crate) use verify::verify_decoded;
