@@ -1,0 +1,23 @@
+/** The maxima of the format: what lies above them is refused before it is read. */
+
+export const BUNDLE_ITEM_BYTES_MAX = 16 * 1024 * 1024;
+export const STATEMENT_BYTES_MAX = 192 * 1024;
+export const PAYLOAD_BYTES_MAX = STATEMENT_BYTES_MAX - 8 * 1024;
+export const HEAD_BYTES_MAX = 4 * 1024;
+export const NOTE_BYTES_MAX = 32 * 1024;
+export const NOTE_SIGNATURES_MAX = 128;
+export const LABEL_BYTES_MAX = 256;
+export const EXPRESSION_BYTES_MAX = 2048;
+export const CBOR_DEPTH_MAX = 24;
+export const CBOR_ITEMS_MAX = 64 * 1024;
+export const REFS_MAX = 256;
+export const ROOT_KEYS_MAX = 16;
+export const SUBJECTS_MAX = 1024;
+export const SEALED_MAX = 256;
+export const DISCLOSED_MAX = 4096;
+export const MEMBERS_MAX = 4096;
+export const REQUIREMENTS_MAX = 64;
+export const RULE_DEPTH_MAX = 8;
+export const LINEAGE_DEPTH_MAX = 64;
+export const PROOF_HASHES_MAX = 63;
+export const MISBEHAVIOUR_BYTES_MAX = STATEMENT_BYTES_MAX + 2 * NOTE_BYTES_MAX + 2 * PROOF_HASHES_MAX * 34 + 1024;

@@ -1,0 +1,145 @@
+/** Payloads that tie organisations together: charters, votes, recognitions, links, counterfoils, anchors, recalls. */
+
+import { type Bytes, utf8 } from "../bytes.js";
+import { LABEL_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX } from "../limits.js";
+import * as shape from "../shape.js";
+import { isAscending } from "../statement.js";
+import { isLabel, rule, subject } from "./parts.js";
+
+const charterFields = shape.record({
+  name: shape.required(shape.text),
+  members: shape.required(shape.list(shape.id)),
+  "admission-threshold": shape.required(shape.upTo(0xffff)),
+  "witness-quorum": shape.required(shape.upTo(0xffff)),
+  "freshness-s": shape.required(shape.u64),
+  "link-answer-s": shape.required(shape.u64),
+  "on-fork": shape.otherwise(shape.oneOf(["quarantine", "keep"]), "quarantine"),
+});
+
+export type Charter = ReturnType<typeof charterFields>;
+
+export const charter: shape.Read<Charter> = (value, where) => {
+  const found = charterFields(value, where);
+  const members = found.members.length;
+  rule(isLabel(found.name), "a mesh name has 1 to 256 bytes");
+  rule(
+    members > 0 && members <= MEMBERS_MAX && new Set(found.members).size === members,
+    `${members} founding members, where 1 to ${MEMBERS_MAX} different ones are allowed`,
+  );
+  rule(found["admission-threshold"] <= members, "the admission threshold cannot be met by the founding members");
+  rule(found["admission-threshold"] > 0, "admission-threshold must be at least 1");
+  rule(found["freshness-s"] > 0n, "freshness-s must be at least 1");
+  rule(found["link-answer-s"] > 0n, "link-answer-s must be at least 1");
+  return found;
+};
+
+export const join = shape.record({ mesh: shape.required(shape.id) });
+
+export const admission = shape.record({
+  mesh: shape.required(shape.id),
+  organisation: shape.required(shape.id),
+  ballot: shape.required(shape.oneOf(["admit", "expel"])),
+});
+
+export const recognition = shape.record({
+  organisation: shape.required(shape.id),
+  claims: shape.required(shape.list(shape.text)),
+  roles: shape.many(shape.text),
+});
+
+function checkHalf(text: string, receipt: Bytes, checkpoint: Bytes): void {
+  rule(utf8(text).length <= LABEL_BYTES_MAX, `a purpose or reason has at most ${LABEL_BYTES_MAX} bytes`);
+  rule(
+    receipt.length <= NOTE_BYTES_MAX && checkpoint.length <= NOTE_BYTES_MAX,
+    `a receipt or checkpoint has at most ${NOTE_BYTES_MAX} bytes`,
+  );
+}
+
+const linkFields = shape.record({
+  target: shape.required(
+    shape.record({
+      organisation: shape.required(shape.id),
+      position: shape.required(shape.u64),
+      statement: shape.required(shape.id),
+      receipt: shape.required(shape.bytes),
+      checkpoint: shape.required(shape.bytes),
+    }),
+  ),
+  relation: shape.required(
+    shape.oneOf([
+      "uses",
+      "derived-from",
+      "supplies",
+      "approves",
+      "assesses",
+      "supersedes",
+      "disputes",
+      "responds-to",
+    ]),
+  ),
+  from: shape.optional(shape.id),
+  purpose: shape.required(shape.text),
+});
+
+export const link: typeof linkFields = (value, where) => {
+  const found = linkFields(value, where);
+  checkHalf(found.purpose, found.target.receipt, found.target.checkpoint);
+  return found;
+};
+
+const refusal = shape.choice({ refused: shape.text });
+
+const counterfoilFields = shape.record({
+  link: shape.required(shape.id),
+  organisation: shape.required(shape.id),
+  position: shape.required(shape.u64),
+  receipt: shape.required(shape.bytes),
+  checkpoint: shape.required(shape.bytes),
+  answer: shape.required((value, where) =>
+    value.type === "text" ? shape.oneOf(["accepted"])(value, where) : refusal(value, where),
+  ),
+});
+
+export const counterfoil: typeof counterfoilFields = (value, where) => {
+  const found = counterfoilFields(value, where);
+  checkHalf(found.answer === "accepted" ? "" : found.answer.value, found.receipt, found.checkpoint);
+  return found;
+};
+
+const anchorFields = shape.record({
+  heads: shape.required(
+    shape.list(
+      shape.record({
+        organisation: shape.required(shape.id),
+        head: shape.required(shape.id),
+        size: shape.required(shape.u64),
+        checkpoint: shape.required(shape.bytes),
+      }),
+    ),
+  ),
+});
+
+export type Anchor = ReturnType<typeof anchorFields>;
+
+export const anchor: shape.Read<Anchor> = (value, where) => {
+  const found = anchorFields(value, where);
+  const heads = found.heads.length;
+  rule(heads > 0 && heads <= MEMBERS_MAX, `${heads} heads, where 1 to ${MEMBERS_MAX} are allowed`);
+  rule(isAscending(found.heads.map((head) => head.organisation)), "heads are repeated or out of order");
+  rule(found.heads.every((head) => head.checkpoint.length <= NOTE_BYTES_MAX), "a checkpoint is too long");
+  return found;
+};
+
+export const recall = shape.record({
+  statement: shape.required(shape.id),
+  subjects: shape.required(shape.list(subject)),
+  reason: shape.required(shape.text),
+});
+
+export const acknowledgement = shape.record({
+  recall: shape.required(shape.id),
+  head: shape.required(shape.id),
+  decisions: shape.required(shape.list(shape.id)),
+  permits: shape.required(shape.list(shape.id)),
+  response: shape.required(shape.oneOf(["unaffected", "noted"])),
+});

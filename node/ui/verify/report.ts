@@ -1,0 +1,39 @@
+/** What verifying found: one verdict, and the list of checks with what each proves. */
+
+export type Outcome = "passed" | "not-proven" | "failed";
+
+export interface Check {
+  check: string;
+  /** What it was made on. */
+  input: string;
+  outcome: Outcome;
+  detail: string;
+}
+
+export class Report {
+  readonly checks: Check[] = [];
+
+  get verified(): boolean {
+    return this.checks.length > 0 && this.checks.every((check) => check.outcome !== "failed");
+  }
+
+  add(check: string, outcome: Outcome, input: string, detail: string): void {
+    this.checks.push({ check, input, outcome, detail });
+  }
+
+  pass(check: string, input: string, detail: string): void {
+    this.add(check, "passed", input, detail);
+  }
+
+  fail(check: string, input: string, detail: string): void {
+    this.add(check, "failed", input, detail);
+  }
+
+  open(check: string, input: string, detail: string): void {
+    this.add(check, "not-proven", input, detail);
+  }
+}
+
+export function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
