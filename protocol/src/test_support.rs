@@ -2,6 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a builder that cannot build is a broken test")]
 
+pub mod identity;
+pub mod mesh;
+
 use std::sync::Arc;
 
 use serde::Serialize;
