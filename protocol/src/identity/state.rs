@@ -360,6 +360,10 @@ impl OrganisationState {
         payload: &Payload,
     ) -> Result<(), Refusal> {
         let (header, position) = (statement.header(), self.next_position());
+        // No credential stands for the thresholds and commitments of a rotation.
+        if header.kind == Kind::Organisation {
+            return Err(Refusal::ForRoot(header.kind));
+        }
         let standing = self.standing_at(&authority, position, header.issued_at);
         if standing != Standing::InForce {
             return Err(Refusal::NotInForce { authority, position, standing });

@@ -105,6 +105,9 @@ pub enum Refusal {
     /// Root keys sign organisation, credential, revocation and node statements only.
     #[error("root keys do not sign {0} statements; use an authority")]
     NotForRoot(Kind),
+    /// Organisation statements are signed by root keys, whatever a credential says.
+    #[error("{0} statements are signed by root keys alone")]
+    ForRoot(Kind),
     /// A credential that its issuer may not issue.
     #[error("{0}")]
     Credential(#[from] CredentialError),
@@ -133,7 +136,7 @@ impl Refusal {
             Self::FormerKey { .. } => "former-key",
             Self::OutOfScope { .. } => "scope",
             Self::Threshold { .. } => "threshold",
-            Self::NotForRoot(_) => "root-act",
+            Self::NotForRoot(_) | Self::ForRoot(_) => "root-act",
             Self::Credential(_) => "delegation",
             Self::Identity(_) => "identity",
         }

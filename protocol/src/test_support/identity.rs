@@ -519,6 +519,19 @@ pub const ROWS: &[Row] = &[
         |w| w.rotate(w.state.description(), &[0, 1]),
         Some(("identity", "one by one")),
     ),
+    (
+        "a rotation by an authority whose credential allows it",
+        |w| {
+            let scopes = vec![scope(&[Kind::Organisation], &[])];
+            w.add(w.issue(&Credential { scopes, ..w.credential(10) }));
+        },
+        |w| {
+            let next =
+                Organisation { root_keys: vec![key(77).public_key()], threshold: 1, ..w.next_version() };
+            w.act(&key(10), Kind::Organisation, &next)
+        },
+        Some(("root-act", "root keys alone")),
+    ),
     // Node bindings.
     ("a binding with a higher counter", nothing, |w| binding(w, 2, &w.organisation.peer_key), None),
     (
