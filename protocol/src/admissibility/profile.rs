@@ -1,8 +1,9 @@
 //! Profiles: declared, versioned admissibility policies. TOML for people, canonical CBOR in the chain.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::evidence::FindingKind;
 use super::expression::{Expression, ExpressionError};
@@ -103,8 +104,8 @@ pub struct Reach {
 }
 
 /// How requirements combine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Rule {
     /// One requirement.
     Requirement(String),
@@ -125,6 +126,42 @@ pub enum Rule {
         /// The parts.
         of: Vec<Rule>,
     },
+}
+
+/// A rule's fields: what an untagged enum would read from arrays and byte strings too, which would give one rule more
+/// than one encoding.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFields {
+    all: Option<Vec<Rule>>,
+    any: Option<Vec<Rule>>,
+    at_least: Option<u16>,
+    of: Option<Vec<Rule>>,
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Rule;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a requirement, or a map of all, of any, or of at_least and of")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Rule, E> {
+                Ok(Rule::Requirement(name.to_owned()))
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Rule, A::Error> {
+                let fields = RuleFields::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                match (fields.all, fields.any, fields.at_least, fields.of) {
+                    (Some(all), None, None, None) => Ok(Rule::All { all }),
+                    (None, Some(any), None, None) => Ok(Rule::Any { any }),
+                    (None, None, Some(at_least), Some(of)) => Ok(Rule::AtLeast { at_least, of }),
+                    _ => Err(de::Error::invalid_value(de::Unexpected::Map, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
 }
 
 /// While `unless` is not met, only `allow` of a scope dimension may be acted in.
@@ -356,6 +393,26 @@ mod tests {
         let profile = Profile::from_toml(SAMPLE).unwrap();
         let bytes = crate::codec::encode(&profile).unwrap();
         assert_eq!(crate::codec::decode::<Profile>(&bytes, 1 << 16).unwrap(), profile);
+    }
+
+    #[test]
+    fn a_rule_has_one_encoding() {
+        use crate::codec::{Value, from_value};
+        let text = |text: &str| Value::Text(text.into());
+        let all = |parts| Value::Map(vec![(text("all"), Value::Array(parts))]);
+        let rule = from_value::<Rule>(all(vec![text("a")])).unwrap();
+        assert_eq!(rule, Rule::All { all: vec![Rule::Requirement("a".into())] });
+        for wrong in [
+            Value::Bytes(b"a".to_vec()),
+            Value::Array(vec![Value::Array(vec![text("a")])]),
+            Value::Map(vec![]),
+            Value::Map(vec![(text("of"), Value::Array(vec![]))]),
+            Value::Map(vec![(text("all"), Value::Array(vec![])), (text("any"), Value::Array(vec![]))]),
+            Value::Map(vec![(text("all"), Value::Array(vec![])), (text("zzz"), Value::Bool(true))]),
+            all(vec![Value::Bytes(b"a".to_vec())]),
+        ] {
+            assert!(from_value::<Rule>(wrong.clone()).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

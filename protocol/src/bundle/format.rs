@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::chain::proof::MissingSubtree;
 use crate::chain::{Hash, LeafDigest};
@@ -29,10 +29,19 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ranges: Vec<Range>,
     /// The first and last second of the period that the ranges are to cover.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "two")]
     pub period: Option<(Timestamp, Timestamp)>,
     /// How many chains follow.
     pub sections: u64,
+}
+
+/// Reads exactly two: a tuple would let more elements follow, and so have more than one encoding.
+fn two<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<(Timestamp, Timestamp)>, D::Error> {
+    let period = Vec::<Timestamp>::deserialize(deserializer)?;
+    match period.as_slice() {
+        [first, last] => Ok(Some((*first, *last))),
+        _ => Err(de::Error::invalid_length(period.len(), &"a first and a last second")),
+    }
 }
 
 /// A part of a chain of which every entry is here: the statement, or its leaf hash where it is withheld.

@@ -251,11 +251,14 @@ fn read_proof(unprotected: Vec<(Value, Value)>) -> Result<(TreeSize, Position, V
     let Some(Value::Map(proofs)) = single(unprotected, VDP) else { return Err(refuse) };
     let Some(Value::Array(mut proofs)) = single(proofs, -1) else { return Err(refuse) };
     let (Some(Value::Bytes(proof)), true) = (proofs.pop(), proofs.is_empty()) else { return Err(refuse) };
-    let (size, position, hashes): (u64, u64, Vec<Hash>) = codec::decode(&proof, NOTE_BYTES_MAX)?;
+    // Not as a tuple, which would let more elements follow.
+    let Value::Array(parts) = codec::from_bytes(&proof, NOTE_BYTES_MAX)? else { return Err(refuse) };
+    let Ok([size, position, hashes]) = <[Value; 3]>::try_from(parts) else { return Err(refuse) };
+    let hashes: Vec<Hash> = codec::from_value(hashes)?;
     if hashes.len() > PROOF_HASHES_MAX {
         return Err(refuse);
     }
-    Ok((TreeSize(size), Position(position), hashes))
+    Ok((codec::from_value(size)?, codec::from_value(position)?, hashes))
 }
 
 /// A `.tlog-proof` (C2SP tlog-proof): index, path and signed checkpoint in one text.
@@ -308,6 +311,23 @@ mod tests {
             let other = OrganisationId::from_bytes([9; 32]);
             assert!(matches!(receipt.verify(&other, &chain_key, &leaf), Err(ReceiptError::Issuer { .. })));
         }
+    }
+
+    #[test]
+    fn a_proof_has_three_parts_and_no_more() {
+        let (.., bytes) = sample(5, 0);
+        let receipt = Receipt::parse(&bytes).unwrap();
+        let path = receipt.path.iter().map(|hash| Value::Bytes(hash.0.to_vec())).collect();
+        let mut parts = vec![int(5), int(0), Value::Array(path)];
+        let proof = |parts: &[Value]| {
+            let proof = codec::to_bytes(&Value::Array(parts.to_vec())).unwrap();
+            codec::to_bytes(&Value::Bytes(proof)).unwrap()
+        };
+        let whole = proof(&parts);
+        let at = bytes.windows(whole.len()).position(|window| window == whole).unwrap();
+        parts.push(int(0));
+        let longer = [&bytes[..at], &proof(&parts), &bytes[at + whole.len()..]].concat();
+        assert!(matches!(Receipt::parse(&longer), Err(ReceiptError::Form(_))));
     }
 
     #[test]
