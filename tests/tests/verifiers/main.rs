@@ -1,0 +1,236 @@
+//! Two verifiers that share no code, one in Rust and one in TypeScript, judge the same bundles: valid ones, bundles whose
+//! bytes or items were changed by somebody who makes the digest fit again, and chains whose owner signs what it may not.
+//!
+//! They have to agree on whether a bundle verifies and on which check fails first. What is allowed to differ:
+//!
+//! | difference | why |
+//! | --- | --- |
+//! | a decision that does not follow from its inputs | the second does not compute it, and says that this is not proven |
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails this way says where"
+)]
+
+mod flips;
+mod parts;
+mod rules;
+mod said;
+mod second;
+mod structure;
+mod valid;
+
+use std::collections::BTreeMap;
+
+use counterfoil_protocol::bundle::{Report, TrustFile, verify, verify_with};
+use counterfoil_protocol::chain::checkpoint::verifier;
+use counterfoil_protocol::chain::cosignature::witness_name;
+use counterfoil_protocol::chain::note::VerifierKey;
+use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::test_support::TestOrganisation;
+
+use parts::Case;
+use second::Found;
+
+fn failed(report: &Report) -> Vec<&'static str> {
+    report.failures().map(|check| check.check).collect()
+}
+
+/// What the second does not compute: whether a decision follows from its inputs. There it says so and leaves it open.
+fn is_left_open(first: &Report, second: &Found) -> bool {
+    let open = second.checks.iter().any(|one| one.check == "decision" && one.outcome == "not-proven");
+    open && second.verified && failed(first) == ["decision"]
+}
+
+/// Says how the two differ on a file, if they do.
+fn difference(name: &str, first: &Report, second: &Found) -> Option<String> {
+    let (one, other) = (failed(first), second.failed());
+    let agree = first.is_verified() == second.verified && one.first() == other.first();
+    (!agree && !is_left_open(first, second)).then(|| {
+        let detail = first.failures().next().map(|check| check.detail.as_str()).unwrap_or_default();
+        let opposite = second.checks.iter().find(|check| check.outcome == "failed");
+        let opposite = opposite.map(|check| check.detail.as_str()).unwrap_or_default();
+        format!("{name}: Rust {one:?} ({detail}), TypeScript {other:?} ({opposite})")
+    })
+}
+
+/// What a comparison was made on.
+#[derive(Default)]
+struct Tally {
+    verified: usize,
+    /// By the check that failed first.
+    refused: BTreeMap<&'static str, usize>,
+    left_open: Vec<String>,
+}
+
+/// Has both judge every file, and fails with every difference.
+fn compare(cases: &[Case]) -> Tally {
+    let found = second::verify(cases);
+    let mut tally = Tally::default();
+    let mut differences = Vec::new();
+    for (case, second) in cases.iter().zip(&found) {
+        let first = verify(&case.bytes);
+        differences.extend(difference(&case.name, &first, second));
+        if is_left_open(&first, second) {
+            tally.left_open.push(case.name.clone());
+        } else if let Some(check) = failed(&first).first() {
+            *tally.refused.entry(check).or_default() += 1;
+        } else {
+            tally.verified += 1;
+        }
+    }
+    let count = differences.len();
+    assert!(differences.is_empty(), "{count} of {} differ:\n{}", cases.len(), differences.join("\n"));
+    tally
+}
+
+#[test]
+fn bundles_that_are_in_order() {
+    if !second::build() {
+        return;
+    }
+    let cases = valid::all();
+    let tally = compare(&cases);
+    assert!(tally.refused.is_empty() && tally.left_open.is_empty(), "{:?}", tally.refused);
+    assert_eq!(tally.verified, cases.len());
+    assert!(tally.verified >= 40, "{}", tally.verified);
+}
+
+#[test]
+fn bundles_whose_bytes_were_changed() {
+    if !second::build() {
+        return;
+    }
+    let tally = compare(&flips::all());
+    assert_eq!(tally.verified, 0);
+    for check in ["file-form", "statement-form", "signature", "inclusion", "head", "disclosure"] {
+        assert!(tally.refused.contains_key(check), "nothing fails {check}: {:?}", tally.refused);
+    }
+}
+
+#[test]
+fn bundles_whose_items_were_changed() {
+    if !second::build() {
+        return;
+    }
+    let tally = compare(&structure::all());
+    let expected = [
+        "file-digest",
+        "file-form",
+        "statement-form",
+        "signature",
+        "inception",
+        "inclusion",
+        "completeness",
+        "head",
+        "cosignatures",
+        "disclosure",
+        "about",
+        "gap",
+        "range",
+        "period",
+        "misbehaviour",
+        "link",
+        "counterfoil",
+    ];
+    for check in expected {
+        assert!(tally.refused.contains_key(check), "nothing fails {check}: {:?}", tally.refused);
+    }
+    // Some changes are no harm: an order of sections, a cosignature less.
+    assert!(tally.verified > 0);
+}
+
+#[test]
+fn chains_that_break_the_rules() {
+    if !second::build() {
+        return;
+    }
+    let tally = compare(&rules::all());
+    let expected = [
+        "statement-form",
+        "signature",
+        "threshold",
+        "root-act",
+        "identity",
+        "payload",
+        "scope",
+        "credential-in-force",
+        "delegation",
+        "former-key",
+        "misbehaviour",
+    ];
+    for check in expected {
+        assert!(tally.refused.contains_key(check), "nothing fails {check}: {:?}", tally.refused);
+    }
+    assert!(tally.verified > 10, "{}", tally.verified);
+}
+
+#[test]
+fn payloads_of_every_kind_in_every_wrong_shape() {
+    if !second::build() {
+        return;
+    }
+    let tally = compare(&said::all());
+    let payload = tally.refused.get("payload").copied().unwrap_or_default();
+    assert!(payload > 1000 && tally.verified > 300, "{payload} refused, {} verified", tally.verified);
+    eprintln!("left open by the second: {}", tally.left_open.join(", "));
+}
+
+#[test]
+fn trust_files_are_read_the_same() {
+    if !second::build() {
+        return;
+    }
+    let bundle = valid::lineage();
+    let (supplier, deployer) = (TestOrganisation::new(1), TestOrganisation::new(2));
+    let [log, other] = [&supplier, &deployer]
+        .map(|one| verifier(&one.id(), one.chain_key.public_key()).unwrap().to_string());
+    let witness = |one: &TestOrganisation| {
+        VerifierKey::cosigner(&witness_name(&one.id()), one.witness_key.public_key()).unwrap().to_string()
+    };
+    let (one, two) = (witness(&supplier), witness(&deployer));
+    let names = format!("log {log}\nlog {other} https://example.org\n");
+    let witnesses = format!("{names}witness one {one}\nwitness two {two} https://example.org\n");
+    let texts = [
+        names.clone(),
+        format!("# comment\n\n log {log}"),
+        format!("organisation {} hospital of the town\nlog {log}\r\n", deployer.id()),
+        format!("log {log} a b"),
+        format!("log {}", log.replace('+', "-")),
+        format!("{names}quorum none"),
+        format!("{witnesses}quorum two"),
+        format!("{witnesses}quorum one\nquorum none"),
+        format!("{witnesses}group g any one two\nquorum g"),
+        format!("{witnesses}group g all one two\nquorum g"),
+        format!("{witnesses}group g 3 one two\nquorum g"),
+        format!("{witnesses}group g 0 one two\nquorum g"),
+        format!("{witnesses}group g some one two\nquorum g"),
+        format!("{witnesses}group g any three\nquorum g"),
+        format!("{witnesses}group one any two\nquorum one"),
+        format!("{witnesses}group none any two"),
+        format!("{witnesses}quorum three"),
+        "organisation org:x".into(),
+        "organisation".into(),
+        "frobnicate x".into(),
+        String::new(),
+    ];
+    let case = [Case { name: String::new(), bytes: bundle.clone() }];
+    let mut refused = 0;
+    for text in texts {
+        let second = second::trusting(&case[0], &text);
+        match TrustFile::parse(&text) {
+            Ok(trust) => {
+                let second = second.unwrap_or_else(|| panic!("refused: {text}"));
+                let difference = difference(&text, &verify_with(&bundle, &trust), &second);
+                assert_eq!(difference, None);
+            }
+            Err(error) => {
+                assert!(second.is_none(), "{text}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 5, "{refused}");
+}

@@ -1,0 +1,112 @@
+//! Bundles that verify.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_protocol::bundle::{Wanted, write};
+use counterfoil_protocol::codec::Value;
+use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp};
+use counterfoil_protocol::mesh::{Admission, Ballot, Join};
+use counterfoil_protocol::observation::{Disclosure, sealed};
+use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
+use counterfoil_protocol::test_support::{TestOrganisation, observation};
+
+use super::parts::Case;
+
+fn case(name: &str, mesh: &Mesh, wanted: &Wanted) -> Case {
+    Case { name: name.into(), bytes: write(mesh, wanted).unwrap() }
+}
+
+/// All that these organisations said from `first` to `last`.
+fn period(first: u64, last: u64, organisations: Vec<OrganisationId>) -> Wanted {
+    Wanted { period: Some((Timestamp(first), Timestamp(last), organisations)), ..Wanted::default() }
+}
+
+/// The lineage of a decision over two chains.
+pub(crate) fn lineage() -> Vec<u8> {
+    let (mesh, about) = story();
+    write(&mesh, &Wanted::lineage(&about)).unwrap()
+}
+
+/// One chain in which most statements are left out, so that the tree has subtrees of several levels.
+pub(crate) fn sparse() -> Vec<u8> {
+    let mut chain = Chain::new(5);
+    let said: Vec<StatementId> =
+        (0..90).map(|n| chain.say(Kind::Observation, &observation("evaluation/test", n))).collect();
+    chain.sign(0);
+    write(&Mesh::of([chain]), &Wanted::lineage(&[said[17], said[18], said[61]])).unwrap()
+}
+
+/// An observation with three sealed claims, of which two are disclosed.
+pub(crate) fn disclosed() -> Vec<u8> {
+    let mut chain = Chain::new(6);
+    let disclosure = |n: u8| {
+        let name = format!("field-{n}");
+        Disclosure { salt: [n; 16], name, value: Value::Integer(n.into()) }.to_bytes().unwrap()
+    };
+    let all: Vec<Vec<u8>> = (0..3).map(disclosure).collect();
+    let mut claim = observation("evaluation/test", 1);
+    claim.sealed = all.iter().map(|one| sealed::seal(one)).collect();
+    claim.sealed.sort();
+    let said = chain.say(Kind::Observation, &claim);
+    chain.sign(0);
+    let mut mesh = Mesh::of([chain]);
+    mesh.disclosures.insert(said, all);
+    let disclose = BTreeMap::from([(said, BTreeSet::from(["field-0".to_owned(), "field-2".to_owned()]))]);
+    write(&mesh, &Wanted { disclose, ..Wanted::lineage(&[said]) }).unwrap()
+}
+
+/// A period of one chain of the story in which one statement is withheld.
+pub(crate) fn withheld() -> Vec<u8> {
+    let (mut mesh, _) = story();
+    let supplier = TestOrganisation::new(1).id();
+    mesh.chains.get_mut(&supplier).unwrap().withheld.insert(Position(5));
+    write(&mesh, &period(1000, 1000, vec![supplier])).unwrap()
+}
+
+pub(crate) fn all() -> Vec<Case> {
+    let (mesh, about) = story();
+    let [supplier, deployer] = [1, 2].map(|seed| TestOrganisation::new(seed).id());
+    let mut found: Vec<Case> = vec![
+        case("lineage", &mesh, &Wanted::lineage(&about)),
+        case("period", &mesh, &period(1000, 1000, vec![supplier])),
+        case("two periods", &mesh, &period(1000, 1000, vec![supplier, deployer])),
+        case("quiet before", &mesh, &period(1, 999, vec![supplier])),
+        case("quiet after", &mesh, &period(1001, 2000, vec![deployer])),
+        Case { name: "sparse".into(), bytes: sparse() },
+        Case { name: "disclosed".into(), bytes: disclosed() },
+        Case { name: "withheld".into(), bytes: withheld() },
+    ];
+    // Each statement of the story by itself.
+    for chain in mesh.chains.values() {
+        for verified in &chain.statements {
+            let name = format!("about {} at {}", verified.kind(), verified.position());
+            found.push(case(&name, &mesh, &Wanted::lineage(&[verified.id()])));
+        }
+    }
+    // Chains of every length up to three levels of the tree and a little.
+    for length in 1..=20u64 {
+        let mut chain = Chain::new(100 + length);
+        let mut last = chain.statements[0].id();
+        for n in 0..length {
+            last = chain.say(Kind::Observation, &observation("evaluation/test", n));
+        }
+        chain.sign(0);
+        found.push(case(&format!("chain of {length}"), &Mesh::of([chain]), &Wanted::lineage(&[last])));
+    }
+    found.push(votes());
+    found
+}
+
+/// Statements that refer to statements which the writer does not know.
+fn votes() -> Case {
+    let mut chain = Chain::new(7);
+    let (mesh, member) = (StatementId::from_bytes([3; 32]).into(), TestOrganisation::new(1).id());
+    chain.say(Kind::Join, &Join { mesh });
+    chain.say(Kind::Admission, &Admission { mesh, organisation: member, ballot: Ballot::Admit });
+    let mut claim = observation("evaluation/test", 1);
+    claim.derived_from = vec![StatementId::from_bytes([9; 32])];
+    let said = chain.say(Kind::Observation, &claim);
+    chain.sign(0);
+    case("votes, and something unknown", &Mesh::of([chain]), &Wanted::lineage(&[said]))
+}
