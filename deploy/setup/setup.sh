@@ -13,6 +13,14 @@ if ! compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null &&
   ! compgen -G '/usr/lib/*/libclang-[0-9]*.so*' >/dev/null; then
   missing+=(libclang-dev)
 fi
+# The page and its verifier are built and tested with Node; 18.19 is what Debian 12 and Ubuntu 24.04 have.
+node_is_new_enough() {
+  command -v node >/dev/null && node -e '
+    const [major, minor] = process.versions.node.split(".").map(Number);
+    process.exit(major > 18 || (major === 18 && minor >= 19) ? 0 : 1)'
+}
+node_is_new_enough || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 echo "setup: installing ${missing[*]} ..." >&2
@@ -25,3 +33,5 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 "${root[@]}" apt-get update -qq || fail "the package lists cannot be fetched; is the network there?"
 "${root[@]}" apt-get install -y -qq "${missing[@]}" >&2 || fail "apt-get could not install ${missing[*]}"
+node_is_new_enough ||
+  fail "this release has Node $(node --version 2>/dev/null || echo 'none'), and 18.19 or newer is needed; install it from https://nodejs.org and run this again"
