@@ -1,6 +1,6 @@
 /**
  * Decisions, held against what they say they rest on. What follows from that is not computed anew here: each decision
- * that passes is reported as not proven.
+ * that passes is reported as not proven, and so is each expression of a profile, which is not compiled.
  */
 
 import type { Hex } from "./bytes.js";
@@ -16,6 +16,17 @@ import { OrganisationState } from "./state.js";
 import { isAscending } from "./statement.js";
 
 const OPEN = "its heads, evidence and profiles are as it says; its verdict was not computed anew here";
+
+/** Names the expressions that nobody looked into. */
+export function checkExpressions(chains: Chains, report: Report): void {
+  for (const { payload, statement } of all(chains)) {
+    if (payload.kind !== "profile") continue;
+    for (const [name, { expression }] of payload.says.requirements) {
+      if (expression === undefined) continue;
+      report.open("expression", show("stmt", statement.id), `the expression of requirement ${name} was not compiled here`);
+    }
+  }
+}
 
 export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: Report): Promise<void> {
   for (const { payload, statement, organisation } of all(chains)) {

@@ -6,7 +6,7 @@ import { BundleError, Items, type Manifest, sealHolds } from "./bundle.js";
 import { type Chains, verifyChain } from "./chain.js";
 import { cosignaturesBeside } from "./cosignature.js";
 import { checkCrossReferences } from "./cross.js";
-import { checkDecisions } from "./decisions.js";
+import { checkDecisions, checkExpressions } from "./decisions.js";
 import { checkGaps } from "./gaps.js";
 import { short } from "./ids.js";
 import { convict } from "./misbehaviour.js";
@@ -33,6 +33,7 @@ export async function verify(file: Bytes, trust?: TrustFile): Promise<Report> {
   checkGaps(manifest, chains, report);
   checkRanges(manifest, chains, report);
   await checkCrossReferences(chains, report);
+  checkExpressions(chains, report);
   await checkDecisions(chains, forked, report);
   checkActuation(chains, report);
   return report;

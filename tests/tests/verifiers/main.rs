@@ -6,6 +6,7 @@
 //! | difference | why |
 //! | --- | --- |
 //! | a decision that does not follow from its inputs | the second does not compute it, and says that this is not proven |
+//! | a profile whose expression does not compile | the second does not compile it, and says that this is not proven |
 
 #![allow(
     clippy::unwrap_used,
@@ -38,10 +39,15 @@ fn failed(report: &Report) -> Vec<&'static str> {
     report.failures().map(|check| check.check).collect()
 }
 
-/// What the second does not compute: whether a decision follows from its inputs. There it says so and leaves it open.
+/// What the second does not compute, and says so: whether a decision follows from its inputs, and whether an expression
+/// compiles.
 fn is_left_open(first: &Report, second: &Found) -> bool {
-    let open = second.checks.iter().any(|one| one.check == "decision" && one.outcome == "not-proven");
-    open && second.verified && failed(first) == ["decision"]
+    let says = |name: &str| second.checks.iter().any(|one| one.check == name && one.outcome == "not-proven");
+    let Some(failure) = first.failures().next() else { return false };
+    let decision = says("decision") && failed(first) == ["decision"];
+    let expression =
+        says("expression") && failure.check == "payload" && failure.detail.contains("does not compile");
+    second.verified && (decision || expression)
 }
 
 /// Says how the two differ on a file, if they do.
@@ -176,6 +182,9 @@ fn payloads_of_every_kind_in_every_wrong_shape() {
     let payload = tally.refused.get("payload").copied().unwrap_or_default();
     assert!(payload > 1000 && tally.verified > 300, "{payload} refused, {} verified", tally.verified);
     eprintln!("left open by the second: {}", tally.left_open.join(", "));
+    let expressions = tally.left_open.iter().filter(|name| name.contains("/expression"));
+    assert!(expressions.count() >= 2, "{:?}", tally.left_open);
+    assert!(tally.left_open.len() < 40, "{:?}", tally.left_open);
 }
 
 #[test]

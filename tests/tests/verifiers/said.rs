@@ -275,6 +275,7 @@ const PROFILE: &str = r#"
     owner = "supplier"
     [requirements.review]
     claims = ["review"]
+    expression = "content.sites >= 2"
     [missing]
     irreversible = "refuse"
 "#;
