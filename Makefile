@@ -44,6 +44,7 @@ test: setup ## format, lints, docs and every test
 	if cargo deny --version >/dev/null 2>&1; then cargo deny check licenses bans; \
 	else echo "cargo deny is not installed: licences not checked" >&2; fi; \
 	cargo test --workspace --doc --locked; \
+	node/ui/check.sh; \
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; \
 	else cargo test --workspace --all-targets --locked; fi
 
