@@ -125,7 +125,7 @@ pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleEr
     Ok(bytes)
 }
 
-/// As [`write`], to a file. Statements are read one by one, so the file may be larger than the memory.
+/// As [`write()`], to a file. Statements are read one by one, so the file may be larger than the memory.
 ///
 /// # Errors
 /// [`BundleError`]; what was written is of no use then.
