@@ -1,6 +1,6 @@
 /** Permits and effects, held against the decisions that they follow from. */
 
-import { compareText } from "./bytes.js";
+import { type Hex, compareText } from "./bytes.js";
 import { parse } from "./cbor.js";
 import { type Chains, all, find } from "./chain.js";
 import { show } from "./ids.js";
@@ -12,12 +12,13 @@ import * as shape from "./shape.js";
 import type { Verified } from "./state.js";
 
 export function checkActuation(chains: Chains, report: Report): void {
+  const used = new Set<Hex>();
   for (const verified of all(chains)) {
     const { payload, statement } = verified;
     if (payload.kind !== "permit" && payload.kind !== "effect") continue;
     const input = show("stmt", statement.id);
     try {
-      const found = payload.kind === "permit" ? follows(chains, verified, payload.says) : compared(chains, verified, payload.says);
+      const found = payload.kind === "permit" ? follows(chains, verified, payload.says) : compared(chains, payload.says, used);
       if (found === undefined) report.open(payload.kind, input, "what it follows from is not here");
       else report.pass(payload.kind, input, found);
     } catch (error) {
@@ -57,16 +58,17 @@ function follows(chains: Chains, verified: Verified, permit: Permit): string | u
   return `${permit.mode} for ${permit.actuator}, as decided`;
 }
 
-function compared(chains: Chains, verified: Verified, effect: Effect): string | undefined {
+/** A permit is for one use: `used` are those that effects before this one, in the order of the chains, made use of. */
+function compared(chains: Chains, effect: Effect, used: Set<Hex>): string | undefined {
+  const isFirst = !used.has(effect.permit);
+  used.add(effect.permit);
   const permit = find(chains, effect.permit);
   if (permit === undefined) return undefined;
   const name = show("stmt", effect.permit);
   if (permit.payload.kind !== "permit") throw new Error(`${name} is no permit`);
   const [, decided] = decisionOf(chains, permit.payload.says) ?? [];
   if (decided === undefined) return undefined;
-  // Statements come in the order of their chains, so the first that uses a permit is the one that may.
-  const first = all(chains).find(({ payload }) => payload.kind === "effect" && payload.says.permit === effect.permit);
-  if (first !== verified) throw new Error(`${name} was used before`);
+  if (!isFirst) throw new Error(`${name} was used before`);
   const expected = [...decided.request.predicted]
     .filter(([what, predicted]) => effect.observed.get(what) !== predicted)
     .map(([what, predicted]) => ({ name: what, predicted, observed: effect.observed.get(what) }))

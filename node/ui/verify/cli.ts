@@ -1,14 +1,20 @@
 /**
  * Verifies bundles on the command line: `node dist/verify/cli.js [--trust FILE] FILE...`. Prints one JSON object a line,
- * `{file, verified, checks}`. Ends with 0 if all verify, 3 if one does not, 1 if one cannot be read, 2 on wrong usage.
+ * `{file, verified, checks, times}`. Ends with 0 if all verify, 3 if one does not, 1 if one cannot be read, 2 on wrong usage.
  */
 
 import "./node.js";
 
 import { readFile } from "node:fs/promises";
 
+import type { StatementTimes } from "./report.js";
 import { TrustFile } from "./trust.js";
 import { verify } from "./verify.js";
+
+/** Seconds as texts: they have 64 bits, JSON's numbers have not. */
+function shown({ statement, notBefore, notAfter }: StatementTimes): Record<string, string | undefined> {
+  return { statement, not_before: notBefore?.toString(), not_after: notAfter?.toString() };
+}
 
 const USAGE = "usage: cli.js [--trust FILE] FILE...";
 
@@ -21,8 +27,8 @@ async function main(words: string[]): Promise<number> {
   const trust = trustPath === undefined ? undefined : await TrustFile.parse(await readFile(trustPath, "utf8"));
   let code = 0;
   for (const file of paths) {
-    const { verified, checks } = await verify(new Uint8Array(await readFile(file)), trust);
-    console.log(JSON.stringify({ file, verified, checks }));
+    const { verified, checks, times } = await verify(new Uint8Array(await readFile(file)), trust);
+    console.log(JSON.stringify({ file, verified, checks, times: times.map(shown) }));
     if (!verified) code = 3;
   }
   return code;

@@ -36,7 +36,7 @@ async function timeOf(signature: Bytes, key: PublicKey, text: string): Promise<b
 }
 
 /** The cosignatures that stand beside an organisation's head; its own would say nothing. */
-export function cosignaturesBeside(
+export async function cosignaturesBeside(
   note: string,
   lines: string[],
   organisation: Hex,

@@ -10,8 +10,17 @@ export interface Check {
   detail: string;
 }
 
+/** When a statement must have been made, by the word of witnesses, in seconds. */
+export interface StatementTimes {
+  statement: string;
+  notBefore: bigint | undefined;
+  notAfter: bigint | undefined;
+}
+
 export class Report {
   readonly checks: Check[] = [];
+  /** Of every statement of the chains that verify. */
+  times: StatementTimes[] = [];
 
   get verified(): boolean {
     return this.checks.length > 0 && this.checks.every((check) => check.outcome !== "failed");

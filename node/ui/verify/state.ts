@@ -54,7 +54,7 @@ interface Authority {
   compromisedSince?: bigint;
 }
 
-type Standing = "in force" | "not valid yet" | "expired" | "suspended" | "revoked" | "compromised" | "unknown";
+type Standing = "in-force" | "not-yet-valid" | "expired" | "suspended" | "revoked" | "compromised" | "unknown";
 
 function isSuspendedAt(authority: Authority, position: bigint): boolean {
   return authority.suspensions.some(({ from, to }) => position >= from && (to === undefined || position < to));
@@ -117,15 +117,15 @@ export class OrganisationState {
     if (authority.compromisedSince !== undefined && position >= authority.compromisedSince) return "compromised";
     if (authority.revokedAt !== undefined && position >= authority.revokedAt) return "revoked";
     if (isSuspendedAt(authority, position)) return "suspended";
-    if (time < credential.not_before || position < authority.issuedAt) return "not valid yet";
+    if (time < credential.not_before || position < authority.issuedAt) return "not-yet-valid";
     if (credential.expires !== undefined && time > credential.expires) return "expired";
-    if (credential.issuer === undefined) return "in force";
+    if (credential.issuer === undefined) return "in-force";
     // What the issuer could not do when it issued, those who stand on its word cannot do; its validity may have ended
     // since, but while it is suspended, so are they.
     const issuers = this.standingAt(credential.issuer, authority.issuedAt, time);
-    if (issuers !== "in force" && issuers !== "expired" && issuers !== "not valid yet") return issuers;
+    if (issuers !== "in-force" && issuers !== "expired" && issuers !== "not-yet-valid") return issuers;
     const issuer = this.authorities.get(credential.issuer);
-    return issuer !== undefined && isSuspendedAt(issuer, position) ? "suspended" : "in force";
+    return issuer !== undefined && isSuspendedAt(issuer, position) ? "suspended" : "in-force";
   }
 
   /** Checks that the statement may stand at the next position, and makes it part of the state. */
@@ -215,8 +215,9 @@ export class OrganisationState {
     // No credential stands for the thresholds and commitments of a rotation.
     if (payload.kind === "organisation") throw new Refusal("root-act", "organisation statements are signed by root keys alone");
     const standing = this.standingAt(holder, this.size, header.issuedAt);
-    if (standing !== "in force") {
-      throw new Refusal("credential-in-force", `authority ${name} cannot sign at position ${this.size}: ${standing}`);
+    if (standing !== "in-force") {
+      const check = standing === "unknown" ? "credential-in-force" : `credential-${standing}`;
+      throw new Refusal(check, `authority ${name} cannot sign at position ${this.size}: ${standing}`);
     }
     const credential = this.authorities.get(holder)?.credential;
     if (credential?.key.id !== header.key) {

@@ -12,6 +12,7 @@ import { short } from "./ids.js";
 import { convict } from "./misbehaviour.js";
 import { checkManifest, checkRanges } from "./ranges.js";
 import { Report, message } from "./report.js";
+import { timesOf } from "./times.js";
 import type { TrustFile } from "./trust.js";
 
 /** Verifies a bundle from its own bytes, and holds its chains against what an auditor trusts. */
@@ -32,6 +33,7 @@ export async function verify(file: Bytes, trust?: TrustFile): Promise<Report> {
   const forked = await checkMisbehaviour(manifest, report);
   checkGaps(manifest, chains, report);
   checkRanges(manifest, chains, report);
+  report.times = await timesOf(chains);
   await checkCrossReferences(chains, report);
   checkExpressions(chains, report);
   await checkDecisions(chains, forked, report);
