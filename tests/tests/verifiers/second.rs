@@ -13,6 +13,15 @@ use super::parts::Case;
 pub(crate) struct Found {
     pub(crate) verified: bool,
     pub(crate) checks: Vec<Check>,
+    pub(crate) times: Vec<Times>,
+}
+
+/// When one statement must have been made, in seconds.
+#[derive(Debug, PartialEq, Deserialize)]
+pub(crate) struct Times {
+    pub(crate) statement: String,
+    pub(crate) not_before: Option<String>,
+    pub(crate) not_after: Option<String>,
 }
 
 /// One line of what it found.

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_protocol::bundle::{Wanted, write};
+use counterfoil_protocol::chain::SignedHead;
+use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
+use counterfoil_protocol::chain::cosignature::cosign;
 use counterfoil_protocol::codec::Value;
-use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp};
-use counterfoil_protocol::mesh::{Admission, Ballot, Join};
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp};
+use counterfoil_protocol::mesh::{Admission, Ballot, Charter, Join, OnFork};
 use counterfoil_protocol::observation::{Disclosure, sealed};
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
@@ -95,7 +98,51 @@ pub(crate) fn all() -> Vec<Case> {
         found.push(case(&format!("chain of {length}"), &Mesh::of([chain]), &Wanted::lineage(&[last])));
     }
     found.push(votes());
+    found.extend([1, 2].map(anchored));
     found
+}
+
+/// Chains that embed each other's heads, which others had seen: one embeds, the next one is embedded, a third witnesses.
+/// With a quorum of two, one witness says nothing about the end, and enough about the beginning.
+fn anchored(quorum: u16) -> Case {
+    let (mut one, mut two, mut three) = (Chain::new(31), Chain::new(32), Chain::new(33));
+    let members: Vec<OrganisationId> = [&one, &two, &three].map(|chain| chain.organisation.id()).to_vec();
+    let charter = Charter {
+        name: "anchored".into(),
+        members: members.clone(),
+        admission_threshold: 2,
+        witness_quorum: quorum,
+        freshness_s: 600,
+        link_answer_s: 600,
+        on_fork: OnFork::Quarantine,
+    };
+    one.say(Kind::Charter, &charter);
+    let seen = |head: &SignedHead, witness: &Chain, at: u64| {
+        let key = witness.organisation.witness_key.as_ref();
+        let line = cosign(witness.organisation.id(), key, Timestamp(at), head.note().text()).unwrap();
+        line.line.to_text()
+    };
+    let mut said = vec![one.say(Kind::Observation, &observation("evaluation/test", 1))];
+    for (seq, at) in [(0, 1100), (1, 1200)] {
+        two.say(Kind::Observation, &observation("evaluation/test", at));
+        let head = two.sign(seq);
+        let checkpoint = format!("{}{}{}", head.note(), seen(&head, &three, at), seen(&head, &one, at + 5));
+        let embedded = AnchoredHead {
+            organisation: members[1],
+            head: head.hash(),
+            size: head.size(),
+            checkpoint: ByteString(checkpoint.into_bytes()),
+        };
+        said.push(one.say(Kind::Anchor, &Anchor { heads: vec![embedded] }));
+        said.push(one.say(Kind::Observation, &observation("evaluation/test", at)));
+    }
+    let head = one.sign(0);
+    one.cosignatures = vec![seen(&head, &two, 1400), seen(&head, &three, 1300)];
+    let head = two.sign(2);
+    two.cosignatures = vec![seen(&head, &three, 1250)];
+    three.sign(0);
+    said.extend([&two, &three].map(|chain| chain.statements.last().unwrap().id()));
+    case(&format!("anchored, quorum {quorum}"), &Mesh::of([one, two, three]), &Wanted::lineage(&said))
 }
 
 /// Statements that refer to statements which the writer does not know.
