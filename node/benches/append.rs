@@ -192,7 +192,10 @@ fn append(each: usize) -> Append {
         chain_key: organisation.chain_key.clone(),
         witness_key: organisation.witness_key.clone(),
     };
-    let node = Runtime::start(directory.path(), identity, Config::default()).unwrap();
+    let most = std::env::var("COMMIT").ok().and_then(|text| text.parse().ok());
+    let defaults = Config::default();
+    let config = Config { commit_statements_max: most.unwrap_or(defaults.commit_statements_max), ..defaults };
+    let node = Runtime::start(directory.path(), identity, config).unwrap();
     for statement in organisation.opening() {
         node.append(statement.statement().bytes()).unwrap();
     }

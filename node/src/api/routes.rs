@@ -178,6 +178,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/.well-known/counterfoil.json", get(well_known))
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/tile/{*path}", get(tile))
+        .route("/log/consistency/{size}", get(scitt::consistency))
         .route("/add-checkpoint", post(witness::add_checkpoint))
         .route("/{origin}/checkpoint", get(witness::witnessed))
         .route("/entries", post(scitt::register))

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use counterfoil_protocol::codec::{self, Value};
+use counterfoil_protocol::ids::TreeSize;
 use counterfoil_protocol::keys::PublicKey;
 
 use crate::service::{Blame, Node, ServiceError};
@@ -69,6 +70,14 @@ pub(super) async fn entry(State(node): State<Arc<Node>>, Path(id): Path<String>)
     };
     match call(node, move |node| node.receipt(&id)).await {
         Ok(proof) => ([(header::CONTENT_TYPE, RECEIPT)], proof.receipt.0).into_response(),
+        Err(response) => response,
+    }
+}
+
+/// `GET /log/consistency/{size}`: the receipt that the chain of that size is the beginning of what its head covers now.
+pub(super) async fn consistency(State(node): State<Arc<Node>>, Path(size): Path<u64>) -> Response {
+    match call(node, move |node| node.consistency(TreeSize(size))).await {
+        Ok(receipt) => ([(header::CONTENT_TYPE, RECEIPT)], receipt).into_response(),
         Err(response) => response,
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use counterfoil_protocol::bundle::{self, BundleError, ChainSource, Source, Wanted};
 use counterfoil_protocol::chain::LeafDigest;
-use counterfoil_protocol::chain::proof::{Subtrees, inclusion_proof};
+use counterfoil_protocol::chain::consistency::consistency_receipt;
+use counterfoil_protocol::chain::proof::{Subtrees, consistency_proof, inclusion_proof};
 use counterfoil_protocol::chain::receipt::{receipt, tlog_proof};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::lineage::Edge;
@@ -66,6 +67,27 @@ impl Node {
             tlog_proof: tlog_proof(position, &path, &checkpoint),
             checkpoint: ByteString(checkpoint.into_bytes()),
         })
+    }
+
+    /// A COSE receipt that the own chain of `from` statements is the beginning of the chain under its latest head.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when the chain is shorter.
+    pub fn consistency(&self, from: TreeSize) -> Result<Vec<u8>, ServiceError> {
+        let view = self.view()?;
+        let replica = view.chains.get(&self.organisation());
+        let head = replica.and_then(|replica| replica.head()).filter(|head| from <= head.size());
+        let (Some(replica), Some(head)) = (replica, head) else {
+            return Err(ServiceError::absent(format!(
+                "the chain has not {from} statements under a head yet"
+            )));
+        };
+        let to = head.size();
+        let organisation = self.organisation();
+        let proof =
+            consistency_proof(&self.store().chain(organisation), from, to).map_err(StoreError::from)?;
+        let key = replica.state().description().chain_key;
+        Ok(consistency_receipt(&organisation, &key, head.receipt_signature(), from, to, &proof)?)
     }
 
     /// The bundle that proves what is wanted.

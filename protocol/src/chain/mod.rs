@@ -13,6 +13,7 @@
 
 pub mod anchor;
 pub mod checkpoint;
+pub mod consistency;
 pub mod cosignature;
 pub mod head;
 pub mod misbehaviour;

@@ -26,6 +26,8 @@ const ALG_ED25519: i64 = -19;
 const VDS: i64 = 395;
 /// Header of its proofs.
 const VDP: i64 = 396;
+/// Label of proofs of inclusion.
+const INCLUSION: i64 = -1;
 
 /// Why a receipt does not prove that a statement is in a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +35,8 @@ pub enum ReceiptError {
     /// Not strict CBOR.
     #[error("{0}")]
     Codec(#[from] CodecError),
-    /// Not the form of a receipt of inclusion.
-    #[error("not a receipt of inclusion: {0}")]
+    /// Not the form of a receipt.
+    #[error("not a receipt: {0}")]
     Form(&'static str),
     /// Issued by another log.
     #[error("it was issued by {found:?}, not by {expected}")]
@@ -117,13 +119,25 @@ pub fn receipt(
     position: Position,
     path: &[Hash],
 ) -> Result<Vec<u8>, CodecError> {
-    let hashes = path.iter().map(|hash| Value::Bytes(hash.0.to_vec())).collect();
+    assemble(organisation, chain_key, root_signature, INCLUSION, [size.0, position.0], path)
+}
+
+/// A receipt whose proof of that kind is two numbers and hashes.
+pub(super) fn assemble(
+    organisation: &OrganisationId,
+    chain_key: &PublicKey,
+    root_signature: &Signature,
+    kind: i64,
+    [first, second]: [u64; 2],
+    hashes: &[Hash],
+) -> Result<Vec<u8>, CodecError> {
+    let hashes = hashes.iter().map(|hash| Value::Bytes(hash.0.to_vec())).collect();
     let proof = codec::to_bytes(&Value::Array(vec![
-        Value::Integer(size.0.into()),
-        Value::Integer(position.0.into()),
+        Value::Integer(first.into()),
+        Value::Integer(second.into()),
         Value::Array(hashes),
     ]))?;
-    let proofs = Value::Map(vec![(int(-1), Value::Array(vec![Value::Bytes(proof)]))]);
+    let proofs = Value::Map(vec![(int(kind), Value::Array(vec![Value::Bytes(proof)]))]);
     let unprotected = codec::to_bytes(&Value::Map(vec![(int(VDP), proofs)]))?;
     let protected = codec::to_bytes(&Value::Bytes(protected(organisation, chain_key)?))?;
     let signature = codec::to_bytes(&Value::Bytes(root_signature.0.to_vec()))?;
@@ -146,27 +160,9 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError::Codec`], [`ReceiptError::Form`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
-        let form = ReceiptError::Form;
-        if bytes.len() > NOTE_BYTES_MAX {
-            return Err(CodecError::TooLong { length: bytes.len(), max: NOTE_BYTES_MAX }.into());
-        }
-        // The payload is nil, which strict CBOR has no place for: read the array's four items around it.
-        let Some(items) = bytes.strip_prefix(&[0xd2, 0x84]) else {
-            return Err(form("it is no tagged array of four"));
-        };
-        let (protected, rest) = codec::first_item(items)?;
-        let (unprotected, rest) = codec::first_item(rest)?;
-        let rest = rest.strip_prefix(&[0xf6]).ok_or(form("the payload is not detached"))?;
-        let (signature, rest) = codec::first_item(rest)?;
-        let (Value::Bytes(protected), Value::Map(unprotected), Value::Bytes(signature), []) =
-            (protected, unprotected, signature, rest)
-        else {
-            return Err(form("the items have other types"));
-        };
-        let issuer = read_protected(&protected)?;
-        let signature = signature.try_into().map(Bytes).map_err(|_| form("a signature has 64 bytes"))?;
-        let (size, position, path) = read_proof(unprotected)?;
-        Ok(Self { protected, issuer, size, position, path, signature })
+        let Opened { protected, issuer, unprotected, signature } = Opened::parse(bytes)?;
+        let ([size, position], path) = read_proof(unprotected, INCLUSION)?;
+        Ok(Self { protected, issuer, size: TreeSize(size), position: Position(position), path, signature })
     }
 
     /// Checks that the receipt proves `leaf` in the chain of `organisation`, and gives the root that it proves it for.
@@ -210,6 +206,39 @@ impl Receipt {
     }
 }
 
+/// A receipt of either kind, taken apart.
+pub(super) struct Opened {
+    pub(super) protected: Vec<u8>,
+    pub(super) issuer: String,
+    pub(super) unprotected: Vec<(Value, Value)>,
+    pub(super) signature: Signature,
+}
+
+impl Opened {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let form = ReceiptError::Form;
+        if bytes.len() > NOTE_BYTES_MAX {
+            return Err(CodecError::TooLong { length: bytes.len(), max: NOTE_BYTES_MAX }.into());
+        }
+        // The payload is nil, which strict CBOR has no place for: read the array's four items around it.
+        let Some(items) = bytes.strip_prefix(&[0xd2, 0x84]) else {
+            return Err(form("it is no tagged array of four"));
+        };
+        let (protected, rest) = codec::first_item(items)?;
+        let (unprotected, rest) = codec::first_item(rest)?;
+        let rest = rest.strip_prefix(&[0xf6]).ok_or(form("the payload is not detached"))?;
+        let (signature, rest) = codec::first_item(rest)?;
+        let (Value::Bytes(protected), Value::Map(unprotected), Value::Bytes(signature), []) =
+            (protected, unprotected, signature, rest)
+        else {
+            return Err(form("the items have other types"));
+        };
+        let issuer = read_protected(&protected)?;
+        let signature = signature.try_into().map(Bytes).map_err(|_| form("a signature has 64 bytes"))?;
+        Ok(Self { protected, issuer, unprotected, signature })
+    }
+}
+
 fn read_protected(bytes: &[u8]) -> Result<String, ReceiptError> {
     let form = ReceiptError::Form;
     let Value::Map(entries) = codec::from_bytes(bytes, bytes.len())? else {
@@ -242,23 +271,27 @@ fn read_protected(bytes: &[u8]) -> Result<String, ReceiptError> {
         .ok_or(form("it names no issuer, so it is bound to no log"))
 }
 
-fn read_proof(unprotected: Vec<(Value, Value)>) -> Result<(TreeSize, Position, Vec<Hash>), ReceiptError> {
-    let refuse = ReceiptError::Form("it has not exactly one proof of inclusion");
+/// The two numbers and the hashes of the one proof, which is of that kind.
+pub(super) fn read_proof(
+    unprotected: Vec<(Value, Value)>,
+    kind: i64,
+) -> Result<([u64; 2], Vec<Hash>), ReceiptError> {
+    let refuse = ReceiptError::Form("it has not exactly one proof of the kind asked for");
     let single = |entries: Vec<(Value, Value)>, wanted: i64| {
         let [(name, value)] = <[(Value, Value); 1]>::try_from(entries).ok()?;
         (label(&name) == Label::Int(wanted)).then_some(value)
     };
     let Some(Value::Map(proofs)) = single(unprotected, VDP) else { return Err(refuse) };
-    let Some(Value::Array(mut proofs)) = single(proofs, -1) else { return Err(refuse) };
+    let Some(Value::Array(mut proofs)) = single(proofs, kind) else { return Err(refuse) };
     let (Some(Value::Bytes(proof)), true) = (proofs.pop(), proofs.is_empty()) else { return Err(refuse) };
     // Not as a tuple, which would let more elements follow.
     let Value::Array(parts) = codec::from_bytes(&proof, NOTE_BYTES_MAX)? else { return Err(refuse) };
-    let Ok([size, position, hashes]) = <[Value; 3]>::try_from(parts) else { return Err(refuse) };
+    let Ok([first, second, hashes]) = <[Value; 3]>::try_from(parts) else { return Err(refuse) };
     let hashes: Vec<Hash> = codec::from_value(hashes)?;
     if hashes.len() > PROOF_HASHES_MAX {
         return Err(refuse);
     }
-    Ok((codec::from_value(size)?, codec::from_value(position)?, hashes))
+    Ok(([codec::from_value(first)?, codec::from_value(second)?], hashes))
 }
 
 /// A `.tlog-proof` (C2SP tlog-proof): index, path and signed checkpoint in one text.

@@ -1,0 +1,169 @@
+//! What a node gives out, checked by other people's software: PyPI's `scitt-cose` and `pycose`, which this test installs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails this way says where"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use counterfoil_node::cli::client::{Address, Client};
+use counterfoil_protocol::chain::checkpoint::Checkpoint;
+use counterfoil_protocol::chain::note::Note;
+use counterfoil_protocol::codec::{self, Value};
+use counterfoil_protocol::digest::sha256;
+use counterfoil_tests::process::Process;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
+const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign");
+
+/// A Python environment with the pinned packages, made once for a target directory.
+fn python() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign");
+    let wanted = std::fs::read_to_string(Path::new(FOREIGN).join("requirements.txt")).unwrap();
+    let (environment, mark) = (folder.join("venv"), folder.join("installed"));
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Some(environment.join("bin"));
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let steps: [(&Path, Vec<String>); 2] = [
+        (
+            Path::new("python3"),
+            vec!["-m".into(), "venv".into(), "--clear".into(), environment.display().to_string()],
+        ),
+        (
+            &environment.join("bin/pip"),
+            ["install", "--quiet", "--only-binary", ":all:", "-r"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([format!("{FOREIGN}/requirements.txt")])
+                .collect(),
+        ),
+    ];
+    for (program, arguments) in steps {
+        let done = Command::new(program).args(arguments).output();
+        let failure = match done {
+            Ok(output) if output.status.success() => continue,
+            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(std::env::var("CI").is_err(), "{}: {failure}", program.display());
+        println!("skipped: {} cannot be run here: {failure}", program.display());
+        return None;
+    }
+    std::fs::write(&mark, wanted).unwrap();
+    Some(environment.join("bin"))
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    client: Client,
+    bin: PathBuf,
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    fn check(&self, arguments: &[&str]) -> Output {
+        let script = format!("{FOREIGN}/check.py");
+        Command::new(self.bin.join("python")).arg(script).args(arguments).output().unwrap()
+    }
+
+    fn root(&self) -> Checkpoint {
+        let note = Note::parse(&self.client.bytes("/log/checkpoint").unwrap()).unwrap();
+        Checkpoint::parse(note.text()).unwrap()
+    }
+}
+
+fn passes(output: &Output) {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn fails(output: &Output, because: &str) {
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(!output.status.success() && said.contains(because), "{because:?} in {said}");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The public key as PEM, as `scitt-cose` wants it: the SubjectPublicKeyInfo of Ed25519 (RFC 8410) is a fixed prefix.
+fn pem(key: &[u8]) -> String {
+    use base64::Engine as _;
+    let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let body = base64::engine::general_purpose::STANDARD.encode([&prefix, key].concat());
+    format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+}
+
+#[test]
+fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
+    let Some(bin) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
+    node.start().unwrap();
+    let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
+    let bench = Bench { folder, client: Client::new(Address::Tcp(api, String::new())), bin };
+    let older = bench.root();
+    let claim = bench.write("claim.json", br#"{"claim": "evaluation/test", "subjects": ["name:model"]}"#);
+    let said = node.run(&["observe", &claim, &claim, &claim]).unwrap();
+    let id = said[1]["statement"].as_str().unwrap();
+    let (statement, receipt) = (bench.path("statement.cose"), bench.path("receipt.cose"));
+    node.run(&["show", id, "--raw", "-o", &statement]).unwrap();
+    node.run(&["receipt", id, "-o", &receipt]).unwrap();
+    let served = bench.client.bytes(&format!("/entries/{id}")).unwrap();
+    assert_eq!(served, std::fs::read(&receipt).unwrap());
+    let keys = bench.client.bytes("/.well-known/scitt-keys").unwrap();
+    let Value::Array(set) = codec::from_bytes(&keys, 4096).unwrap() else { panic!("a set of keys") };
+    let point = set[0].as_map().unwrap().iter().find(|(label, _)| *label == Value::Integer((-2).into()));
+    let log_key = bench.write("log.pem", pem(point.unwrap().1.as_bytes().unwrap()).as_bytes());
+    let keys = bench.write("keys.cbor", &keys);
+
+    // scitt-cose, by its own command.
+    let bytes = std::fs::read(&statement).unwrap();
+    let scitt = |statement: &str, receipt: &str, entry: &[u8]| {
+        let entry = data_encoding::HEXLOWER.encode(&sha256(&[entry]));
+        Command::new(bench.bin.join("scitt-cose"))
+            .args(["--statement", statement, "--receipt", receipt, "--receipt-log-pubkey", &log_key])
+            .args(["--leaf-entry-hex", &entry])
+            .output()
+            .unwrap()
+    };
+    passes(&scitt(&statement, &receipt, &bytes));
+    fails(&scitt(&statement, &receipt, b"another statement"), "");
+    let mut other = std::fs::read(&receipt).unwrap();
+    let last = other.len() - 1;
+    other[last] ^= 1;
+    let other = bench.write("other.cose", &other);
+    fails(&scitt(&statement, &other, &bytes), "");
+
+    // pycose, with the proofs followed by the script.
+    passes(&bench.check(&[&keys, &statement, &receipt]));
+    fails(&bench.check(&[&keys, &statement, &other]), "does not verify");
+    let mut tampered = bytes;
+    let middle = tampered.len() / 2;
+    tampered[middle] ^= 1;
+    let tampered = bench.write("tampered.cose", &tampered);
+    fails(&bench.check(&[&keys, &tampered, &receipt]), "");
+
+    // Consistency, from what the chain was at first.
+    let newer = bench.root();
+    assert!(newer.size > older.size);
+    let receipt = bench.client.bytes(&format!("/log/consistency/{}", older.size)).unwrap();
+    let receipt = bench.write("consistency.cose", &receipt);
+    let hex = |checkpoint: &Checkpoint| data_encoding::HEXLOWER.encode(&checkpoint.root.0);
+    passes(&bench.check(&[&keys, &receipt, &hex(&older), &hex(&newer)]));
+    fails(&bench.check(&[&keys, &receipt, &hex(&newer), &hex(&newer)]), "not consistent");
+    fails(&bench.check(&[&keys, &receipt, &hex(&older), &hex(&older)]), "does not verify");
+    assert!(bench.client.bytes("/log/consistency/9999").is_err());
+}
