@@ -38,6 +38,7 @@ demo: setup ## build, then play the story through four real nodes; ARGS='--exit 
 	exec "$${CARGO_TARGET_DIR:-target}/release/counterfoil" demo $(ARGS)
 
 test: setup ## format, lints, docs and every test
+	@deploy/setup/tests.sh
 	@cargo fmt --check
 	@$(ROCKSDB) cargo clippy --workspace --all-targets --locked -- -D warnings; \
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked; \

@@ -1,4 +1,5 @@
-//! What a node gives out, checked by other people's software: PyPI's `scitt-cose` and `pycose`, which this test installs.
+//! What a node gives out, checked by other people's software: PyPI's `scitt-cose` and `pycose`, which this test installs,
+//! and Go's `sumdb/note` and `sumdb/tlog` as Debian has them.
 
 #![allow(
     clippy::unwrap_used,
@@ -85,6 +86,29 @@ impl Bench {
     }
 }
 
+/// The program in `foreign/sumdb`, built with Debian's packages alone.
+fn go() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign");
+    std::fs::create_dir_all(&folder).unwrap();
+    let program = folder.join("sumdb");
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(Path::new(FOREIGN).join("sumdb"))
+        .envs([("GO111MODULE", "off"), ("GOPATH", "/usr/share/gocode"), ("GOFLAGS", "")])
+        .env("GOCACHE", folder.join("go-cache"))
+        .output();
+    let failure = match built {
+        Ok(output) if output.status.success() => return Some(program),
+        Ok(output) => text(&output.stderr),
+        Err(error) => error.to_string(),
+    };
+    assert!(std::env::var("CI").is_err(), "go: {failure}");
+    println!("skipped: the Go program cannot be built here: {failure}");
+    None
+}
+
 fn passes(output: &Output) {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
@@ -166,4 +190,49 @@ fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
     fails(&bench.check(&[&keys, &receipt, &hex(&newer), &hex(&newer)]), "not consistent");
     fails(&bench.check(&[&keys, &receipt, &hex(&older), &hex(&older)]), "does not verify");
     assert!(bench.client.bytes("/log/consistency/9999").is_err());
+}
+
+#[test]
+fn checkpoints_and_tiles_hold_for_go() {
+    let Some(program) = go() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
+    node.start().unwrap();
+    let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
+    let client = Client::new(Address::Tcp(api.clone(), String::new()));
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("older"), client.bytes("/log/checkpoint").unwrap()).unwrap();
+    std::fs::write(path("claim.json"), r#"{"claim": "evaluation/test", "subjects": ["name:model"]}"#)
+        .unwrap();
+    // More than a tile has, so that there is a full one and a level above it.
+    let claims = vec![path("claim.json"); 20];
+    let mut arguments = vec!["observe"];
+    arguments.extend(claims.iter().map(String::as_str));
+    let mut said = node.run(&arguments).unwrap();
+    for _ in 0..12 {
+        said = node.run(&arguments).unwrap();
+    }
+    let id = said[19]["statement"].as_str().unwrap();
+    node.run(&["show", id, "--raw", "-o", &path("statement.cose")]).unwrap();
+    let digest = data_encoding::HEXLOWER.encode(&sha256(&[&std::fs::read(path("statement.cose")).unwrap()]));
+    let position = said[19]["said"]["position"].to_string();
+    let known: serde_json::Value = client.get("/.well-known/counterfoil.json").unwrap();
+    let vkey = known["vkey"].as_str().unwrap();
+    let run = |vkey: &str, older: &str, index: &str, digest: &str| {
+        Command::new(&program).args([&api, vkey, older, index, digest]).output().unwrap()
+    };
+    let done = run(vkey, &path("older"), &position, &digest);
+    passes(&done);
+    assert!(text(&done.stdout).contains("begins with what it was at 3"), "{}", text(&done.stdout));
+
+    fails(&run(vkey, &path("older"), "1", &digest), "inclusion");
+    fails(&run(vkey, &path("older"), &position, &"00".repeat(32)), "inclusion");
+    let other = Process::found(PROGRAM, &folder.path().join("other"), "South Hospital").unwrap();
+    other.start().unwrap();
+    let address = other.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
+    let stranger = Client::new(Address::Tcp(address, String::new()));
+    std::fs::write(path("foreign"), stranger.bytes("/log/checkpoint").unwrap()).unwrap();
+    fails(&run(vkey, &path("foreign"), &position, &digest), "older checkpoint");
+    let known: serde_json::Value = stranger.get("/.well-known/counterfoil.json").unwrap();
+    fails(&run(known["vkey"].as_str().unwrap(), &path("older"), &position, &digest), "checkpoint");
 }
