@@ -172,6 +172,8 @@ impl Engine {
             Input::Append { append, statement, known_refs } => self.append(append, *statement, &known_refs),
             Input::Durable(ticket) => self.durable(now, ticket),
             Input::HeadLocked { ticket, outcome } => self.head_locked(ticket, outcome),
+            // What is of an older head, or known already, changes nothing.
+            Input::Cosigned { size, line } => drop(self.take_own_cosignature(size, &line)),
             Input::WriteFailed { reason, .. } => self.alarm(&format!("a write failed: {reason}")),
             Input::EnterMesh { mesh, charter } => {
                 self.enter_mesh(mesh, charter);

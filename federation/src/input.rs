@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
+use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::statement::Authentic;
@@ -31,6 +31,13 @@ pub enum Input {
         ticket: Ticket,
         /// Done, or what the lock holds instead.
         outcome: Result<(), Option<HeadHash>>,
+    },
+    /// A witness that was asked outside of the mesh's own network has cosigned the own head of this size.
+    Cosigned {
+        /// Size of the head.
+        size: TreeSize,
+        /// The signature line.
+        line: String,
     },
     /// A write failed; it is unknown what is on disk. The driver ends after this.
     WriteFailed {

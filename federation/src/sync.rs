@@ -443,7 +443,7 @@ impl Engine {
     }
 
     /// Takes in a witness's cosignature on the own head.
-    fn take_own_cosignature(&mut self, size: TreeSize, line: &str) -> Result<(), &'static str> {
+    pub(crate) fn take_own_cosignature(&mut self, size: TreeSize, line: &str) -> Result<(), &'static str> {
         let own = self.replicas.get(&self.me).ok_or("there is no chain yet")?;
         if own.head().map(SignedHead::size) != Some(size) {
             return Err("that is not the size of the latest head");

@@ -90,8 +90,19 @@ fn a_checkpoint_is_cosigned_once_it_extends_the_one_before() {
     let (ours, theirs) = (api(&log), api(&witness));
     let ask = |body: &[u8]| http(&theirs, "POST", "/add-checkpoint", body);
 
+    // One node asks the other by itself: first from nothing, then from where the witness says that it was.
+    let address = format!("http://{theirs}");
+    let cosigned = log.run(&["witness", &address]).unwrap();
+    assert_eq!(cosigned[0]["witness"].as_str().unwrap(), witness_id.to_string());
+    log.run(&["observe", &claim(&folder, "evaluation/early")]).unwrap();
+    let again = log.run(&["witness", &address]).unwrap();
+    assert!(again[0]["size"].as_u64() > cosigned[0]["size"].as_u64());
+    let output = log.output(&["witness", &format!("http://{ours}")]).unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("witness"));
+
     let first = http(&ours, "GET", "/log/checkpoint", &[]).1;
-    let (status, line) = ask(&request(&ours, 0, &first));
+    let seen = again[0]["size"].as_u64().unwrap();
+    let (status, line) = ask(&request(&ours, seen, &first));
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&line));
     let note = Note::parse(&[first.as_slice(), &line].concat()).unwrap();
     let keys = BTreeMap::from([(witness_id, known.witness_key)]);
@@ -165,4 +176,11 @@ fn strangers_fetch_receipts(log: &Process, api: &str, id: &str) {
     assert_eq!(http(api, "GET", &format!("/entries/stmt:{}", "a".repeat(52)), &[]).0, 404);
     // Registering is for the owner, who has the token.
     assert_eq!(http(api, "POST", "/entries", b"x").0, 401);
+}
+
+/// A document that makes this claim.
+fn claim(folder: &tempfile::TempDir, claim: &str) -> String {
+    let path = folder.path().join("early.json");
+    std::fs::write(&path, format!(r#"{{"claim": "{claim}", "subjects": ["name:model"]}}"#)).unwrap();
+    path.to_string_lossy().into_owned()
 }

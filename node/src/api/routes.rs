@@ -152,6 +152,14 @@ pub struct BackupBody {
     pub path: std::path::PathBuf,
 }
 
+/// A witness to be asked.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessBody {
+    /// Where it is: `http://host:port`, and a prefix.
+    pub address: String,
+}
+
 /// What a bundle is to prove.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -222,6 +230,7 @@ pub fn router(node: Arc<Node>) -> Router {
             get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.impact(&t)).await),
         )
         .route("/v1/bundles", post(bundle))
+        .route("/v1/witness", post(ask_witness))
         .route("/v1/forks", get(async |State(n): Shared| run(n, |n| n.forks()).await))
         .route("/v1/forks/{organisation}", get(fork))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "address", "there is nothing at this address"))
@@ -474,6 +483,11 @@ async fn acknowledgements(State(node): Shared, Path(id): Path<String>) -> Answer
 
 async fn fork(State(node): Shared, Path(text): Path<String>) -> Answered {
     run(node, move |node| node.fork(&node.find_organisation(&text)?)).await
+}
+
+async fn ask_witness(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: WitnessBody = body(&bytes)?;
+    run(node, move |node| node.ask_witness(&wish.address)).await
 }
 
 async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {

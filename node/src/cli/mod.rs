@@ -122,6 +122,8 @@ enum Command {
     /// Proofs that organisations signed contradicting heads
     #[command(subcommand)]
     Forks(forks::Forks),
+    /// Ask a C2SP witness over HTTP to cosign the latest checkpoint
+    Witness(proof::WitnessCommand),
     /// Play a story through real nodes on this machine
     Demo(demo::Demo),
     /// Completions for a shell
@@ -206,6 +208,7 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Backup(backup) => backup.run(&context)?,
         Command::Restore(restore) => restore.run(&context)?,
         Command::Forks(forks) => forks.run(&context)?,
+        Command::Witness(witness) => witness.run(&context)?,
         Command::Demo(demo) => demo.run(&context)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "counterfoil", &mut std::io::stdout());

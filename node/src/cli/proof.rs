@@ -15,7 +15,8 @@ use counterfoil_protocol::limits::STATEMENT_BYTES_MAX;
 use super::client::segment;
 use super::print::{parse_time, short, time};
 use super::{Context, VERIFICATION_FAILED};
-use crate::api::routes::BundleBody;
+use crate::api::routes::{BundleBody, WitnessBody};
+use crate::service::ask_witness::Cosigned;
 use crate::service::proof::Proof;
 use crate::store::{HeadLock, Store};
 use crate::workers::AllCores;
@@ -37,6 +38,30 @@ pub(super) struct ReceiptCommand {
 enum ReceiptFormat {
     Cose,
     TlogProof,
+}
+
+/// Ask a C2SP witness over HTTP to cosign the latest checkpoint
+#[derive(Debug, Args)]
+pub(super) struct WitnessCommand {
+    /// Where it is
+    #[arg(value_name = "http://HOST:PORT")]
+    address: String,
+}
+
+impl WitnessCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let asked = WitnessBody { address: self.address };
+        let all: Vec<Cosigned> = context.client.post("/v1/witness", &asked)?;
+        for one in &all {
+            context.out.done(format!(
+                "{} had seen {} statements by {}",
+                one.witness,
+                one.size,
+                time(one.time)
+            ));
+        }
+        context.out.value(&all)
+    }
 }
 
 /// Write the lineage of statements, or a period, into one file that proves it offline

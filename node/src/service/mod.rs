@@ -13,6 +13,7 @@
 //! | [`agent`] | what the node does by itself |
 
 pub mod agent;
+pub mod ask_witness;
 pub mod decide;
 mod error;
 pub mod links;
