@@ -37,8 +37,10 @@ pub const REQUIREMENTS_MAX: usize = 64;
 pub const RULE_DEPTH_MAX: usize = 8;
 /// Most evidence statements that one decision weighs.
 pub const EVIDENCE_MAX: usize = 1024;
-/// Most sets listed by an explanation; what lies beyond is counted as truncated.
+/// Most sets listed by an explanation; what lies beyond is counted.
 pub const EXPLANATION_SETS_MAX: usize = 64;
+/// Most steps in which the sets of an explanation are found and counted; beyond, it says that it is truncated.
+pub const EXPLANATION_STEPS_MAX: usize = 1 << 17;
 /// Longest CEL expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 2048;
 /// Largest item of a bundle, in bytes: a manifest that names very many statements.
@@ -57,3 +59,4 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);
 const _: () = assert!(SUBJECTS_MAX * 40 < PAYLOAD_BYTES_MAX);
+const _: () = assert!(EVIDENCE_MAX < EXPLANATION_STEPS_MAX && EXPLANATION_STEPS_MAX < u32::MAX as usize / 16);

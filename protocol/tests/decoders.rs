@@ -22,7 +22,7 @@ use counterfoil_protocol::admissibility::verdict::{
 };
 use counterfoil_protocol::admissibility::{
     Activation, Basis, Composition, Decision, EvidenceRef, Finding, FindingKind, Profile,
-    Relation as EvidenceRelation, Verdict,
+    Relation as EvidenceRelation, SetCount, Verdict,
 };
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::checkpoint::{Checkpoint, origin, verifier};
@@ -158,7 +158,9 @@ fn verdict(statement: StatementId) -> Verdict {
         }],
         necessary: vec![authority],
         sufficient: vec![SufficientSet { statements: vec![statement], authorities: vec![authority] }],
+        sufficient_count: Some(SetCount::from(65)),
         missing: vec![vec![missing]],
+        missing_count: Some(SetCount::from(1)),
         truncated: true,
         weight: Some(WEIGHT),
         reasons: vec![reason("partial")],

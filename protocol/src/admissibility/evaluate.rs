@@ -439,7 +439,9 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
         profiles: Vec::new(),
         necessary: Vec::new(),
         sufficient: Vec::new(),
+        sufficient_count: None,
         missing: Vec::new(),
+        missing_count: None,
         truncated: false,
         weight: None,
         reasons,
@@ -502,7 +504,8 @@ fn explain_admitted(verdict: &mut Verdict, evidence: &[&Evidence], assessed: &[A
         .filter(|candidate| !tree.evaluate(&|index| authority(index) != Some(*candidate)))
         .collect();
     let sets = tree.minimal_sets();
-    verdict.truncated = sets.truncated;
+    verdict.truncated = sets.is_truncated();
+    verdict.sufficient_count = sets.count;
     verdict.sufficient = sets
         .sets
         .iter()
@@ -531,7 +534,8 @@ fn weakest(assessed: &[Assessed<'_>], counts: impl Fn(&Considered) -> bool) -> O
 
 fn explain_missing(verdict: &mut Verdict, case: &Case, trees: &Trees<'_>) {
     let sets = trees.missing.minimal_sets();
-    verdict.truncated = sets.truncated;
+    verdict.truncated = sets.is_truncated();
+    verdict.missing_count = sets.count;
     let subject = case.request.subjects.first().map(ToString::to_string).unwrap_or_default();
     verdict.missing = sets
         .sets

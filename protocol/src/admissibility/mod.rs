@@ -10,9 +10,12 @@
 //! | [`gather`] | from chains and statements to a case |
 //! | [`mod@evaluate`] | from a case to a verdict |
 //! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
+//! | `diagram`, [`mod@count`] | all minimal sets at once, and how many they are |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
 
+pub mod count;
 pub mod decision;
+mod diagram;
 pub mod evaluate;
 pub mod evidence;
 pub mod expression;
@@ -21,6 +24,7 @@ pub mod profile;
 pub mod structure;
 pub mod verdict;
 
+pub use count::SetCount;
 pub use decision::{Activation, Basis, Decision, EvidenceRef};
 pub use evaluate::{Case, DeclaredProfile, evaluate};
 pub use evidence::{

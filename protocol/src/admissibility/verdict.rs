@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::count::SetCount;
 use super::evidence::{Finding, Relation};
 use crate::actuation::Mode;
 use crate::codec::{self, CodecError};
@@ -133,13 +134,21 @@ pub struct Verdict {
     /// Authorities without which the verdict falls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub necessary: Vec<AuthorityId>,
-    /// Minimal sets of evidence that are enough.
+    /// Minimal sets of evidence that are enough: the first of them, the smallest first, then in the order in which the
+    /// composed rule asks for the evidence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sufficient: Vec<SufficientSet>,
-    /// Minimal sets of requirements that would turn the verdict, where it does not admit.
+    /// How many minimal sufficient sets there are, those not listed included. None where the verdict does not admit, and
+    /// where the bound of work was reached; what is listed then is minimal, but not always the smallest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sufficient_count: Option<SetCount>,
+    /// Minimal sets of requirements that would turn the verdict, where it does not admit, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<Vec<MissingRequirement>>,
-    /// Whether an enumeration above stopped at its bound.
+    /// How many minimal missing sets there are, as for the sufficient ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_count: Option<SetCount>,
+    /// Whether there are, or may be, more sets than are listed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
     /// Component-wise minimum over the accepted evidence of the necessary authorities, or of all accepted evidence when
