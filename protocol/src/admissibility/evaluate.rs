@@ -17,9 +17,9 @@ use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
 use crate::ids::{StatementId, Timestamp};
 use crate::limits::{EVIDENCE_MAX, PROFILES_MAX};
-use crate::weighting::corroboration::{independent_groups, weight as corroboration_weight};
+use crate::weighting::corroboration::{independent_groups, sources_for, weight as corroboration_weight};
 use crate::weighting::derive::weigh;
-use crate::weighting::{Dimension, Step, Weight};
+use crate::weighting::{Dimension, Ppm, Step, Weight};
 
 /// A profile that was declared and is in force.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,7 +217,11 @@ fn assess(
             refused,
         });
     }
-    corroborate(&mut considered, &accepted);
+    // Who is independent of whom is found once, on all that is accepted so far. Leaving a piece of evidence out later
+    // does not undo what it showed: an echo stays an echo.
+    let items: Vec<&Evidence> = accepted.iter().map(|(_, item)| *item).collect();
+    let groups = independent_groups(&items);
+    corroborate(&mut considered, &groups);
     // Floors come last: they look at the weight with corroboration.
     for item in &mut considered {
         for (dimension, floor) in &requirement.floors {
@@ -230,8 +234,12 @@ fn assess(
     }
     let kept: BTreeSet<StatementId> =
         considered.iter().filter(|c| c.refused.is_empty()).map(|c| c.statement).collect();
-    accepted.retain(|(_, item)| kept.contains(&item.statement));
-    let tree = shown_by(requirement, &accepted);
+    let sources: Vec<Source> = accepted
+        .iter()
+        .zip(groups)
+        .map(|((leaf, item), group)| Source { leaf: *leaf, group, counts: kept.contains(&item.statement) })
+        .collect();
+    let tree = shown_by(requirement, &sources);
     let state = if tree.evaluate(&|_| true) {
         RequirementState::Met
     } else if considered
@@ -245,27 +253,42 @@ fn assess(
     (RequirementOutcome { state, considered }, tree)
 }
 
-/// A requirement is shown by `distinct` independent groups, in each by any one piece of evidence.
-fn shown_by(requirement: &Requirement, accepted: &[(usize, &Evidence)]) -> Tree {
-    let items: Vec<&Evidence> = accepted.iter().map(|(_, item)| *item).collect();
-    let mut groups: BTreeMap<usize, Vec<Tree>> = BTreeMap::new();
-    for ((index, _), group) in accepted.iter().zip(independent_groups(&items)) {
-        groups.entry(group).or_default().push(Tree::Leaf(*index));
-    }
-    Tree::at_least(
-        u64::from(requirement.distinct),
-        groups.into_values().map(|leaves| Tree::at_least(1, leaves)),
-    )
+/// One piece of evidence that a requirement does not refuse, except perhaps for a floor.
+struct Source {
+    leaf: usize,
+    /// Which of the independent sources it belongs to.
+    group: usize,
+    /// Whether it reaches the floors.
+    counts: bool,
 }
 
-fn corroborate(considered: &mut [Considered], accepted: &[(usize, &Evidence)]) {
-    let items: Vec<&Evidence> = accepted.iter().map(|(_, item)| *item).collect();
-    let groups = independent_groups(&items);
+/// A requirement is shown by `distinct` independent sources, in each by any one piece of evidence that reaches the
+/// floors. A floor of corroboration asks for further sources, which need not reach the floors themselves.
+fn shown_by(requirement: &Requirement, sources: &[Source]) -> Tree {
+    let shown =
+        groups_at_least(u64::from(requirement.distinct), sources.iter().filter(|source| source.counts));
+    let floor = requirement.floors.get(&Dimension::Corroboration).copied().unwrap_or(Ppm::ZERO);
+    match sources_for(floor) {
+        Some(0 | 1) => shown,
+        Some(need) => Tree::all([shown, groups_at_least(need as u64, sources)]),
+        None => Tree::False,
+    }
+}
+
+fn groups_at_least<'a>(need: u64, sources: impl IntoIterator<Item = &'a Source>) -> Tree {
+    let mut groups: BTreeMap<usize, Vec<Tree>> = BTreeMap::new();
+    for source in sources {
+        groups.entry(source.group).or_default().push(Tree::Leaf(source.leaf));
+    }
+    Tree::at_least(need, groups.into_values().map(|leaves| Tree::at_least(1, leaves)))
+}
+
+fn corroborate(considered: &mut [Considered], groups: &[usize]) {
     let count = groups.iter().collect::<BTreeSet<_>>().len();
     let value = corroboration_weight(count);
     for item in considered.iter_mut().filter(|c| c.refused.is_empty()) {
         item.weighed.weight.corroboration = value;
-        let found = format!("{} pieces of evidence from {count} independent sources", items.len());
+        let found = format!("{} pieces of evidence from {count} independent sources", groups.len());
         item.weighed.derivation.push(Step { dimension: Dimension::Corroboration, found, value });
     }
 }

@@ -60,3 +60,11 @@ pub const fn weight(groups: usize) -> Ppm {
         _ => Ppm::new(968_750),
     }
 }
+
+/// The fewest independent sources whose weight reaches `floor`; none where no number of them does.
+pub fn sources_for(floor: Ppm) -> Option<usize> {
+    (0..=SOURCES_COUNTED).find(|groups| weight(*groups) >= floor)
+}
+
+/// Further independent sources than so many add nothing.
+const SOURCES_COUNTED: usize = 5;
