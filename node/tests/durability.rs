@@ -11,7 +11,9 @@ use counterfoil_node::store::{HeadLock, Store, StoreError};
 use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::ids::{HeadSeq, Position, TreeSize};
-use counterfoil_protocol::test_support::TestOrganisation;
+use counterfoil_protocol::keys::SecretKey;
+use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
 fn identity(organisation: &TestOrganisation) -> Identity {
     Identity {
@@ -70,6 +72,10 @@ fn a_refusal_names_its_check_and_changes_nothing() {
     let organisation = TestOrganisation::new(1);
     let node = filled(directory.path(), &organisation, 1);
     let refused = node.append(TestOrganisation::new(2).observation(1).statement().bytes()).unwrap_err();
+    assert!(refused.to_string().contains("it is a statement of org:"), "{refused}");
+    let stranger = SecretKey::from_seed(&[99; 32]);
+    let by_nobody = draft(Some(organisation.id()), Kind::Observation, &observation("evaluation/test", 1));
+    let refused = node.append(by_nobody.sign(&stranger).unwrap().statement().bytes()).unwrap_err();
     assert!(refused.to_string().contains("neither a root key nor the key of an authority"), "{refused}");
     let garbage = node.append(b"not a statement").unwrap_err();
     assert!(garbage.to_string().contains("tag 18 is missing"), "{garbage}");
