@@ -44,7 +44,15 @@ fn keys_come_and_go_and_what_they_signed_stays() {
     node.start().unwrap();
     let mut bench = Bench { folder, node, said: 0 };
     let organisation = bench.node.run(&["status"]).unwrap()["organisation"].clone();
-    bench.node.run(&["authority", "issue", "--role", "tester", "--claim", "evaluation/*"]).unwrap();
+    let issue = ["authority", "issue", "--role", "tester", "--claim", "evaluation/*", "--competence"];
+    let wrong = bench.node.output(&[&issue[..], &["auditor"]].concat()).unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "a competence has three parts");
+    bench.node.run(&[&issue[..], &["ISO/IEC 42001 lead auditor; Certifier; 2028-01-31"]].concat()).unwrap();
+    let competence = &bench.authority("tester")["competence"];
+    assert_eq!(
+        (&competence[0]["what"], &competence[0]["by"]),
+        (&"ISO/IEC 42001 lead auditor".into(), &"Certifier".into())
+    );
     let first = bench.observe("tester").unwrap();
     let authority = bench.authority("tester")["authority"].clone();
 

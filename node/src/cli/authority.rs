@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use counterfoil_protocol::identity::{
-    AuthorityKind, Credential, Organisation, Revocation, Scope, Suspension,
+    AuthorityKind, Competence, Credential, Organisation, Revocation, Scope, Suspension,
 };
 use counterfoil_protocol::ids::{AuthorityId, OrganisationId, Position};
 use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer};
@@ -13,7 +13,7 @@ use counterfoil_protocol::statement::Kind;
 
 use super::Context;
 use super::client::segment;
-use super::print::parse_time;
+use super::print::{parse_time, time};
 use crate::api::routes::{KeyBody, Signed};
 use crate::clock;
 use crate::data::{passphrase, root_act};
@@ -81,9 +81,27 @@ pub(super) struct Issue {
     /// Date until which it is valid
     #[arg(long)]
     expires: Option<String>,
+    /// What it is competent in, who found so, and until when; may be repeated
+    #[arg(long, value_name = "WHAT;BY;UNTIL", value_parser = competence)]
+    competence: Vec<Competence>,
     /// Levels of further credentials that it may issue
     #[arg(long, default_value_t = 0)]
     delegation: u8,
+}
+
+/// `WHAT;BY;UNTIL`, the last a date.
+fn competence(text: &str) -> Result<Competence, String> {
+    let parts: Vec<&str> = text.split(';').map(str::trim).collect();
+    let [what, by, until] = parts[..] else {
+        return Err(
+            "a competence is WHAT;BY;UNTIL, such as 'ISO/IEC 42001 lead auditor;Certifier;2028-01-31'".into(),
+        );
+    };
+    if what.is_empty() || by.is_empty() {
+        return Err("what it is competent in, and who found so, cannot be empty".into());
+    }
+    let until = parse_time(until).map_err(|error| error.to_string())?;
+    Ok(Competence { what: what.into(), by: by.into(), until })
 }
 
 /// End an authority
@@ -134,6 +152,10 @@ fn list(context: &Context, only: Option<&str>) -> anyhow::Result<()> {
             let kinds: Vec<&str> = one.kinds.iter().map(|kind| kind.name()).collect();
             context.out.detail(format!("may sign {}", kinds.join(", ")));
             context.out.detail(format!("may claim {}", one.claims.join(", ")));
+            for competence in &one.competence {
+                let Competence { what, by, until } = competence;
+                context.out.detail(format!("competent in {what}, as {by} found, until {}", time(*until)));
+            }
         }
     }
     context.out.value(&all)
@@ -273,7 +295,7 @@ impl Issue {
             role: self.role.clone(),
             scopes: vec![Scope { kinds, claims, subjects: Vec::new() }],
             jurisdictions: Vec::new(),
-            competence: Vec::new(),
+            competence: self.competence,
             not_before: now,
             expires: self.expires.as_deref().map(parse_time).transpose()?,
             delegation: self.delegation,

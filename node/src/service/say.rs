@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use counterfoil_protocol::codec;
-use counterfoil_protocol::identity::{Credential, Organisation, OrganisationState, Standing};
+use counterfoil_protocol::identity::{Competence, Credential, Organisation, OrganisationState, Standing};
 use counterfoil_protocol::ids::{
     AuthorityId, ByteString, HeadSeq, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
@@ -72,6 +72,9 @@ pub struct AuthorityView {
     pub kinds: Vec<Kind>,
     /// The claims that it may make.
     pub claims: Vec<String>,
+    /// What it was found to be competent in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub competence: Vec<Competence>,
     /// Whether this node has its key.
     pub key_here: bool,
 }
@@ -262,6 +265,7 @@ impl Node {
                 depth: record.depth,
                 kinds,
                 claims: credential.scopes.iter().flat_map(|scope| scope.claims.clone()).collect(),
+                competence: credential.competence.clone(),
                 key_here: here.map(|key| key.public_key()).any(|key| key == credential.key),
             }
         };
