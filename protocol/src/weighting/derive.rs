@@ -79,7 +79,7 @@ fn quality(metrics: &[Metric], rubric: &BTreeMap<String, Rubric>) -> (String, Pp
         let rubric = rubric.get(&metric.name)?;
         Some((rubric.quality(metric.ppm), metric))
     });
-    match rated.min_by_key(|(quality, metric)| (*quality, metric.name.clone())) {
+    match rated.min_by(|(a, x), (b, y)| (a, &x.name, x.ppm).cmp(&(b, &y.name, y.ppm))) {
         Some((quality, metric)) => (format!("{} is {} ppm", metric.name, metric.ppm), quality),
         None => ("none of the rubric's metrics is declared".into(), Ppm::FULL),
     }
