@@ -261,6 +261,7 @@ fn observation(dice: &mut Dice<'_>, effective: u64) -> Observation {
         expires: if dice.once_in(8) { Some(Timestamp(dice.pick(&[NOW - 1, NOW]))) } else { None },
         adverse: dice.once_in(12),
         content: BTreeMap::from([("grade".to_owned(), Value::Integer(dice.below(4).into()))]),
+        sealed: Vec::new(),
         metrics: if dice.once_in(2) { vec![metric] } else { Vec::new() },
         derived_from: Vec::new(),
         materials: Vec::new(),
