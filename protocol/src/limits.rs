@@ -27,6 +27,8 @@ pub const NOTE_BYTES_MAX: usize = 32 * 1024;
 pub const NOTE_SIGNATURES_MAX: usize = 128;
 /// Largest signed head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Most patterns and mapped terms of one recognition.
+pub const TERMS_MAX: usize = 256;
 /// Most members of one mesh.
 pub const MEMBERS_MAX: usize = 4096;
 /// Most profiles in one decision.

@@ -127,6 +127,7 @@ fn verdict(statement: StatementId) -> Verdict {
             authority,
             organisation: statement.into(),
             relation: EvidenceRelation::Reached(vec![EdgeKind::DerivedFrom]),
+            translation: None,
             weighed: Weighed { weight: WEIGHT, derivation: vec![step] },
             refused: vec![reason("too-old")],
         }],
@@ -296,7 +297,13 @@ fn payloads(
     add(Kind::Admission, codec::encode(&Admission { mesh, organisation: id, ballot: Ballot::Admit }));
     add(
         Kind::Recognition,
-        codec::encode(&Recognition { organisation: id, claims: vec!["a/*".into()], roles: vec!["b".into()] }),
+        codec::encode(&Recognition {
+            roles: vec!["b".into()],
+            role_map: BTreeMap::from([("b".into(), "c".into())]),
+            claim_map: BTreeMap::from([("a/b".into(), "c/d".into())]),
+            authority_cap: Some(Ppm::new(500_000)),
+            ..Recognition::of(id, vec!["a/*".into()])
+        }),
     );
     add(Kind::Observation, codec::encode(&full_observation(statement)));
     add(Kind::Link, codec::encode(&link));

@@ -19,6 +19,7 @@ use counterfoil_protocol::bundle::Wanted;
 use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
 use counterfoil_protocol::ids::{StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Answer, Ballot, Charter, Recognition, Relation};
+use counterfoil_protocol::weighting::Ppm;
 use futures::stream::{Stream, unfold};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -120,10 +121,23 @@ pub struct RecogniseBody {
     /// Of whom: id, prefix or name.
     pub organisation: String,
     /// For which claims, as patterns.
+    #[serde(default)]
     pub claims: Vec<String>,
-    /// Of which roles, as patterns; of any where none is named.
+    /// Of which roles, as patterns; of any where none is named or mapped.
     #[serde(default)]
     pub roles: Vec<String>,
+    /// Own roles by the other's.
+    #[serde(default)]
+    pub role_map: BTreeMap<String, String>,
+    /// Own claims by the other's.
+    #[serde(default)]
+    pub claim_map: BTreeMap<String, String>,
+    /// The most that its authorities count for, in parts per million.
+    #[serde(default)]
+    pub authority_cap: Option<Ppm>,
+    /// Whether it is no longer recognised for them.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// An activation.
@@ -385,7 +399,15 @@ async fn recognise(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: RecogniseBody = body(&bytes)?;
     run(node, move |node| {
         let organisation = node.find_organisation(&wish.organisation)?;
-        node.recognise(&Recognition { organisation, claims: wish.claims, roles: wish.roles })
+        node.recognise(&Recognition {
+            organisation,
+            claims: wish.claims,
+            roles: wish.roles,
+            role_map: wish.role_map,
+            claim_map: wish.claim_map,
+            authority_cap: wish.authority_cap,
+            withdrawn: wish.withdrawn,
+        })
     })
     .await
 }

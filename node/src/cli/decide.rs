@@ -154,6 +154,12 @@ impl Why {
                         name(&decided, &item.authority),
                         parts.join(", ")
                     ));
+                    if let Some(translation) = &item.translation {
+                        let terms = [&translation.role, &translation.claim];
+                        for term in terms.into_iter().flatten() {
+                            context.out.detail(format!("    {} read as {}", term.foreign, term.own));
+                        }
+                    }
                     for reason in &item.refused {
                         context.out.detail(format!("    not accepted: {} [{}]", reason.text, reason.code));
                     }

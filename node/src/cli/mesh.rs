@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_protocol::mesh::{Ballot, Charter, OnFork};
+use counterfoil_protocol::weighting::Ppm;
 
 use super::Context;
 use super::print::short;
@@ -87,11 +88,30 @@ pub(super) struct Recognise {
     /// Its id, an unambiguous prefix, or its name
     organisation: String,
     /// Claim, as a pattern; may be repeated
-    #[arg(long = "claim", required = true)]
+    #[arg(long = "claim", required_unless_present = "claim_map")]
     claims: Vec<String>,
-    /// Role, as a pattern; may be repeated; any where none is named
+    /// Role, as a pattern; may be repeated; any where none is named or mapped
     #[arg(long = "role")]
     roles: Vec<String>,
+    /// A role of theirs, and the own one that it is read as; may be repeated
+    #[arg(long = "map-role", value_name = "THEIRS=OWN", value_parser = term)]
+    role_map: Vec<(String, String)>,
+    /// A claim of theirs, and the own one that it is read as; may be repeated
+    #[arg(long = "map-claim", value_name = "THEIRS=OWN", value_parser = term)]
+    claim_map: Vec<(String, String)>,
+    /// The most that their authorities count for, in parts per million
+    #[arg(long, value_name = "PPM", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    authority_cap: Option<u32>,
+    /// Take back what was recognised for these claims and roles
+    #[arg(long, conflicts_with_all = ["role_map", "claim_map", "authority_cap"])]
+    withdraw: bool,
+}
+
+fn term(text: &str) -> Result<(String, String), String> {
+    let found = text.split_once('=').filter(|(theirs, own)| !theirs.is_empty() && !own.is_empty());
+    found
+        .map(|(theirs, own)| (theirs.to_owned(), own.to_owned()))
+        .ok_or_else(|| "write it as THEIRS=OWN".into())
 }
 
 impl Mesh {
@@ -117,17 +137,31 @@ impl Mesh {
             Self::Admit { organisation } => vote(context, organisation, Ballot::Admit),
             Self::Expel { organisation } => vote(context, organisation, Ballot::Expel),
             Self::Members => members(context),
-            Self::Recognise(recognise) => {
-                let body = RecogniseBody {
-                    organisation: recognise.organisation.clone(),
-                    claims: recognise.claims,
-                    roles: recognise.roles,
-                };
-                let said: Said = client.post("/v1/recognitions", &body)?;
-                out.done(format!("{} is recognised for {}", recognise.organisation, body.claims.join(", ")));
-                out.value(&said)
-            }
+            Self::Recognise(recognise) => recognise.run(context),
         }
+    }
+}
+
+impl Recognise {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let body = RecogniseBody {
+            organisation: self.organisation,
+            claims: self.claims,
+            roles: self.roles,
+            role_map: self.role_map.into_iter().collect(),
+            claim_map: self.claim_map.into_iter().collect(),
+            authority_cap: self.authority_cap.map(Ppm::new),
+            withdrawn: self.withdraw,
+        };
+        let said: Said = context.client.post("/v1/recognitions", &body)?;
+        let out = context.out;
+        let claims: Vec<&str> = body.claims.iter().chain(body.claim_map.keys()).map(String::as_str).collect();
+        let what = if body.withdrawn { "no longer recognised" } else { "recognised" };
+        out.done(format!("{} is {what} for {}", body.organisation, claims.join(", ")));
+        for (theirs, own) in body.role_map.iter().chain(&body.claim_map) {
+            out.detail(format!("{theirs} is read as {own}"));
+        }
+        out.value(&said)
     }
 }
 

@@ -317,10 +317,10 @@ impl Node {
         Ok((self.say(Say::new(Kind::Profile, &profile)?)?, profile))
     }
 
-    /// Puts declared profiles into force, in place of those that were before.
+    /// Puts declared profiles into force, own ones and other organisations', in place of those that were before.
     ///
     /// # Errors
-    /// [`ServiceError`] when one is not declared in the own chain.
+    /// [`ServiceError`] when one is no profile.
     pub fn activate(
         &self,
         profiles: Vec<StatementId>,
@@ -329,10 +329,8 @@ impl Node {
         let view = self.view()?;
         for id in &profiles {
             let verified = self.verified_one(&view, id)?;
-            let is_own = verified.organisation() == self.organisation();
-            if !is_own || !matches!(verified.payload(), Payload::Profile(_)) {
-                let text =
-                    format!("{id} is no profile of this organisation; declare it with `profile declare`");
+            if !matches!(verified.payload(), Payload::Profile(_)) {
+                let text = format!("{id} is no profile; declare one with `profile declare`");
                 return Err(ServiceError::refused("profile", text));
             }
         }

@@ -150,7 +150,7 @@ impl Node {
         self.say(Say::new(Kind::Admission, &Admission { mesh, organisation, ballot })?)
     }
 
-    /// Accepts authorities of another organisation for some claims.
+    /// Accepts authorities of another organisation for some claims, reads their terms as own ones, or takes that back.
     ///
     /// # Errors
     /// [`ServiceError`].

@@ -582,7 +582,10 @@ fn summary(payload: &Payload) -> String {
             format!("votes {:?} on {}", admission.ballot, admission.organisation)
         }
         Payload::Recognition(recognition) => {
-            format!("recognises {} for {}", recognition.organisation, recognition.claims.join(", "))
+            let mut claims = recognition.claims.clone();
+            claims.extend(recognition.claim_map.iter().map(|(foreign, own)| format!("{foreign} as {own}")));
+            let what = if recognition.withdrawn { "recognises no more" } else { "recognises" };
+            format!("{what} {} for {}", recognition.organisation, claims.join(", "))
         }
         Payload::Observation(observation) => {
             let subject = observation.subjects.first().map(ToString::to_string).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::ids::{ByteString, MeshId, OrganisationId, Position, StatementId, Time
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activation {
-    /// Statements of the same chain that declare the profiles.
+    /// Statements that declare the profiles, of the same chain or of another organisation's.
     pub profiles: Vec<StatementId>,
     /// How they compose.
     pub composition: Composition,

@@ -213,6 +213,7 @@ fn assess(
             authority: item.authority,
             organisation: item.organisation,
             relation: item.relation.clone(),
+            translation: item.crossing.translation.clone(),
             weighed,
             refused,
         });

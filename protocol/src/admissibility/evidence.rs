@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{AuthorityKind, Standing};
 use crate::ids::{AuthorityId, OrganisationId, Position, StatementId, Timestamp};
 use crate::lineage::EdgeKind;
+use crate::mesh::Translation;
 use crate::observation::{Observation, SubjectKey};
+use crate::weighting::Ppm;
 
 /// How evidence relates to what was asked about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +69,15 @@ pub enum Freshness {
     },
 }
 
+/// What came of it that evidence crossed from another organisation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Crossing {
+    /// What the recognition made of its terms.
+    pub translation: Option<Translation>,
+    /// The most that its signer counts for in the dimension of authority.
+    pub authority_cap: Option<Ppm>,
+}
+
 /// One observation, with all that decides what it is worth.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -80,13 +91,13 @@ pub struct Evidence {
     pub authority: AuthorityId,
     /// What the signer is.
     pub kind: AuthorityKind,
-    /// The signer's role.
+    /// The signer's role, in the deciding organisation's terms.
     pub role: String,
     /// Levels of delegation between the root keys and the signer.
     pub depth: u8,
     /// How the signer's credential stands for this statement.
     pub standing: Standing,
-    /// What was observed.
+    /// What was observed; its claim is in the deciding organisation's terms.
     pub observation: Observation,
     /// How it relates to the request.
     pub relation: Relation,
@@ -98,6 +109,8 @@ pub struct Evidence {
     pub parent: Option<String>,
     /// Whether what is known of the chain is recent.
     pub freshness: Freshness,
+    /// What came of the crossing.
+    pub crossing: Crossing,
 }
 
 /// What speaks against going ahead.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::decision::{Activation, Basis, Decision, EvidenceRef};
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
 use super::evidence::{
-    Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+    Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
 use super::verdict::Verdict;
 use crate::actuation::Request;
@@ -21,7 +21,7 @@ use crate::keys::PublicKey;
 use crate::limits::LINEAGE_DEPTH_MAX;
 use crate::lineage::graph::{EdgeSet, EdgeSource};
 use crate::lineage::{Edge, EdgeKind, Recall, edges};
-use crate::mesh::Membership;
+use crate::mesh::{Membership, Recognition, Term};
 use crate::observation::{Subject, SubjectKey};
 use crate::statement::{Payload, Signatory, Verified};
 
@@ -64,8 +64,8 @@ pub enum GatherError {
         "no profile is active; declare one with `profile declare` and activate it with `profile activate`"
     )]
     NoActivation,
-    /// An activation names a statement that is no profile of its chain.
-    #[error("the activation names {0}, which is no profile of this chain")]
+    /// An activation names a statement that is no profile.
+    #[error("the activation names {0}, which is no profile in the chains under the heads given")]
     NoProfile(StatementId),
     /// A head in the basis does not verify.
     #[error("basis of {organisation}: {error}")]
@@ -125,7 +125,9 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
     let (_, activation) = activation(own).ok_or(GatherError::NoActivation)?;
     let mut profiles = Vec::with_capacity(activation.profiles.len());
     for id in &activation.profiles {
-        let declared = own.standing.iter().find(|verified| verified.id() == *id);
+        // A profile may be another organisation's: a regulator's, or a consortium's.
+        let mut all = inputs.chains.values().flat_map(|chain| chain.standing.iter());
+        let declared = all.find(|verified| verified.id() == *id);
         let Some(Payload::Profile(profile)) = declared.map(|verified| verified.payload()) else {
             return Err(GatherError::NoProfile(*id));
         };
@@ -202,7 +204,8 @@ pub fn open_head(basis: &Basis, state: &OrganisationState) -> Result<SignedHead,
 /// What holds for all evidence of a case.
 struct Context<'a, 'b> {
     inputs: &'b Inputs<'a>,
-    recognitions: Vec<(StatementId, &'a crate::mesh::Recognition)>,
+    /// The decider's, in chain order.
+    recognitions: Vec<(StatementId, &'a Recognition)>,
     receipts: BTreeMap<OrganisationId, ReceiptStanding>,
     freshness_s: Option<u64>,
 }
@@ -231,7 +234,7 @@ impl<'a, 'b> Context<'a, 'b> {
             .standing
             .iter()
             .filter_map(|verified| match verified.payload() {
-                Payload::Recognition(recognition) => Some((verified.id(), recognition)),
+                Payload::Recognition(recognition) => Some((verified.id(), &**recognition)),
                 _ => None,
             })
             .collect();
@@ -259,14 +262,14 @@ impl<'a, 'b> Context<'a, 'b> {
         let record = chain.state.authorities().get(&authority);
         let Some(record) = record else { return Err(outside) };
         let role = &record.credential.role;
-        let recognition = if organisation == self.inputs.decider {
-            RecognitionStanding::Own
-        } else {
-            self.recognitions
-                .iter()
-                .find(|(_, r)| r.organisation == organisation && r.covers(role, &observation.claim))
-                .map_or(RecognitionStanding::Unrecognised, |(id, _)| RecognitionStanding::Recognised(*id))
-        };
+        let mut observation = (**observation).clone();
+        let (recognition, crossing) = self.recognise(organisation, role, &observation.claim);
+        let own_term = |term: Option<&Term>| term.map(|term| term.own.clone());
+        let translation = crossing.translation.as_ref();
+        let own_role = own_term(translation.and_then(|translation| translation.role.as_ref()));
+        if let Some(claim) = own_term(translation.and_then(|translation| translation.claim.as_ref())) {
+            observation.claim = claim;
+        }
         let issued_at = verified.statement().header().issued_at;
         let age_s = self.inputs.time.since(chain.basis.seen);
         let receipt = self.receipts.get(&organisation).copied().unwrap_or(ReceiptStanding::None);
@@ -278,7 +281,7 @@ impl<'a, 'b> Context<'a, 'b> {
             position: verified.position(),
             authority,
             kind: record.credential.kind,
-            role: role.clone(),
+            role: own_role.unwrap_or_else(|| role.clone()),
             depth: record.depth,
             standing: chain.state.standing_with_witnesses(
                 &authority,
@@ -286,13 +289,35 @@ impl<'a, 'b> Context<'a, 'b> {
                 issued_at,
                 receipt.witnessed(),
             ),
-            observation: (**observation).clone(),
+            observation,
             relation,
             receipt,
             recognition,
             parent: chain.state.description().parent.clone(),
             freshness: if is_stale { Freshness::Stale { age_s } } else { Freshness::Fresh },
+            crossing,
         }))
+    }
+
+    /// What the decider's latest recognition that covers this role and claim makes of them.
+    fn recognise(
+        &self,
+        organisation: OrganisationId,
+        role: &str,
+        claim: &str,
+    ) -> (RecognitionStanding, Crossing) {
+        if organisation == self.inputs.decider {
+            return (RecognitionStanding::Own, Crossing::default());
+        }
+        let covers = |r: &Recognition| r.organisation == organisation && r.covers(role, claim);
+        match self.recognitions.iter().rev().find(|(_, recognition)| covers(recognition)) {
+            Some((id, recognition)) if !recognition.withdrawn => {
+                let translation = recognition.translate(*id, role, claim);
+                let authority_cap = recognition.authority_cap;
+                (RecognitionStanding::Recognised(*id), Crossing { translation, authority_cap })
+            }
+            _ => (RecognitionStanding::Unrecognised, Crossing::default()),
+        }
     }
 }
 

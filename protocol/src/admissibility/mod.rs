@@ -28,7 +28,7 @@ pub use count::SetCount;
 pub use decision::{Activation, Basis, Decision, EvidenceRef};
 pub use evaluate::{Case, DeclaredProfile, evaluate};
 pub use evidence::{
-    Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+    Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
 pub use profile::{Composition, Profile, ProfileError, Requirement, Rule};
 pub use verdict::Verdict;

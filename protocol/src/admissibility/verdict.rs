@@ -9,6 +9,7 @@ use super::evidence::{Finding, Relation};
 use crate::actuation::Mode;
 use crate::codec::{self, CodecError};
 use crate::ids::{AuthorityId, OrganisationId, StatementId};
+use crate::mesh::Translation;
 use crate::weighting::{Weighed, Weight};
 
 /// How one profile came out.
@@ -49,6 +50,9 @@ pub struct Considered {
     pub organisation: OrganisationId,
     /// How it relates to the subject.
     pub relation: Relation,
+    /// What a recognition made of its terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translation: Option<Translation>,
     /// Its weight, with the derivation.
     pub weighed: Weighed,
     /// Why it was refused; accepted where there is no reason.

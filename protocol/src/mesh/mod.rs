@@ -8,4 +8,4 @@ pub mod recognition;
 pub use charter::{Admission, Ballot, Charter, CharterError, Join, OnFork};
 pub use link::{Answer, Counterfoil, Link, LinkError, LinkTarget, Relation};
 pub use membership::Membership;
-pub use recognition::Recognition;
+pub use recognition::{Recognition, RecognitionError, Term, Translation};

@@ -9,7 +9,9 @@ use crate::identity::{
 };
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lineage::{Acknowledgement, Recall};
-use crate::mesh::{Admission, Charter, CharterError, Counterfoil, Join, Link, LinkError, Recognition};
+use crate::mesh::{
+    Admission, Charter, CharterError, Counterfoil, Join, Link, LinkError, Recognition, RecognitionError,
+};
 use crate::observation::{Observation, ObservationError};
 
 use super::approval::Endorsed;
@@ -37,7 +39,7 @@ pub enum Payload {
     /// A vote.
     Admission(Admission),
     /// A recognition.
-    Recognition(Recognition),
+    Recognition(Box<Recognition>),
     /// An observation.
     Observation(Box<Observation>),
     /// A link.
@@ -82,6 +84,9 @@ pub enum PayloadError {
     /// See the inner error.
     #[error("observation: {0}")]
     Observation(#[from] ObservationError),
+    /// See the inner error.
+    #[error("recognition: {0}")]
+    Recognition(#[from] RecognitionError),
     /// See the inner error.
     #[error("link: {0}")]
     Link(#[from] LinkError),
@@ -135,7 +140,11 @@ impl Payload {
             }
             Kind::Join => Self::Join(read(bytes)?),
             Kind::Admission => Self::Admission(read(bytes)?),
-            Kind::Recognition => Self::Recognition(read(bytes)?),
+            Kind::Recognition => {
+                let recognition: Recognition = read(bytes)?;
+                recognition.check()?;
+                Self::Recognition(Box::new(recognition))
+            }
             Kind::Observation => {
                 let observation: Observation = read(bytes)?;
                 observation.check()?;

@@ -234,10 +234,7 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
     supplier.say(Kind::Observation, &observation("evaluation/clinical", 8));
     supplier.sign(0);
 
-    deployer.say(
-        Kind::Recognition,
-        &Recognition { organisation: supplier_id, claims: vec!["evaluation/*".into()], roles: vec![] },
-    );
+    deployer.say(Kind::Recognition, &Recognition::of(supplier_id, vec!["evaluation/*".into()]));
     let profile = deployer.say(Kind::Profile, &Profile::from_toml(PROFILE).unwrap());
     deployer.say(
         Kind::Activation,

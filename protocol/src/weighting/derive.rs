@@ -105,7 +105,8 @@ fn provenance(evidence: &Evidence) -> (String, Ppm) {
     (format!("{how}; {document}"), Ppm::new(statement.min(limit)))
 }
 
-/// By kind, less a tenth for each level of delegation; nothing when the credential is not in force.
+/// By kind, less a tenth for each level of delegation, and no more than a recognition lets it count for; nothing when the
+/// credential is not in force.
 fn authority(evidence: &Evidence) -> (String, Ppm) {
     if evidence.standing != Standing::InForce {
         return (format!("its credential is {}", evidence.standing), Ppm::ZERO);
@@ -117,8 +118,12 @@ fn authority(evidence: &Evidence) -> (String, Ppm) {
         AuthorityKind::Sensor => ("sensor", 800_000),
         AuthorityKind::Model => ("model", 600_000),
     };
-    let value = base.saturating_sub(base / 10 * u32::from(evidence.depth));
-    (format!("{kind} {}, {} levels below the root", evidence.role, evidence.depth), Ppm::new(value))
+    let value = Ppm::new(base.saturating_sub(base / 10 * u32::from(evidence.depth)));
+    let found = format!("{kind} {}, {} levels below the root", evidence.role, evidence.depth);
+    match evidence.crossing.authority_cap {
+        Some(cap) if cap < value => (format!("{found}, capped by its recognition"), cap),
+        _ => (found, value),
+    }
 }
 
 #[cfg(test)]

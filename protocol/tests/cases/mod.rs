@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::profile::{Reach, ScopeLimit};
 use counterfoil_protocol::admissibility::{
-    Case, Composition, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile, ReceiptStanding,
-    RecognitionStanding, Relation, Requirement, Rule,
+    Case, Composition, Crossing, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile,
+    ReceiptStanding, RecognitionStanding, Relation, Requirement, Rule,
 };
 use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::identity::{AuthorityKind, Standing};
@@ -225,6 +225,7 @@ pub(crate) fn evidence(dice: &mut Dice<'_>, n: usize) -> Evidence {
         // The organisation's own, so the same for all of its statements.
         parent: (organisation_number >= 6).then_some(parent),
         freshness: if dice.once_in(10) { Freshness::Stale { age_s: 9000 } } else { Freshness::Fresh },
+        crossing: Crossing { authority_cap: dice.once_in(8).then(|| Ppm::new(650_000)), translation: None },
     }
 }
 

@@ -433,7 +433,7 @@ fn weight(case: &Case, profile: &Profile, item: &Evidence) -> Parts {
         (Dimension::Quality, quality.min().unwrap_or(1_000_000)),
         (Dimension::Provenance, signed.min(document)),
         (Dimension::Recency, crate::half_life::exact(age_days, u64::from(half_life_days))),
-        (Dimension::Authority, authority),
+        (Dimension::Authority, item.crossing.authority_cap.map_or(authority, |cap| authority.min(cap.get()))),
         (Dimension::Corroboration, 500_000),
     ])
 }

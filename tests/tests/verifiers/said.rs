@@ -26,6 +26,7 @@ use counterfoil_protocol::observation::{
 use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Statement};
 use counterfoil_protocol::test_support::mesh::story;
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
+use counterfoil_protocol::weighting::Ppm;
 use serde::Serialize;
 
 use super::parts::{Case, Parts, section};
@@ -367,10 +368,17 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
             "recognition",
             Kind::Recognition,
             &Recognition {
-                organisation: other,
-                claims: vec!["evaluation/*".into()],
                 roles: vec!["assessor".into()],
+                role_map: [("prüfstelle".to_owned(), "conformity-assessor".to_owned())].into(),
+                claim_map: [("bewertung/konformitaet".to_owned(), "assessment/conformity".to_owned())].into(),
+                authority_cap: Some(Ppm::new(500_000)),
+                ..Recognition::of(other, vec!["evaluation/*".into()])
             },
+        ),
+        of(
+            "withdrawn recognition",
+            Kind::Recognition,
+            &Recognition { withdrawn: true, ..Recognition::of(other, vec!["evaluation/*".into()]) },
         ),
         of("observation", Kind::Observation, &full_observation()),
         of(

@@ -1,10 +1,11 @@
 /** Payloads that tie organisations together: charters, votes, recognitions, links, counterfoils, anchors, recalls. */
 
 import { type Bytes, utf8 } from "../bytes.js";
-import { LABEL_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX } from "../limits.js";
+import { LABEL_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX, TERMS_MAX } from "../limits.js";
 import * as shape from "../shape.js";
 import { isAscending } from "../statement.js";
-import { isLabel, rule, subject } from "./parts.js";
+import { isClaimType } from "./observation.js";
+import { isLabel, rule, subject, texts } from "./parts.js";
 
 const charterFields = shape.record({
   name: shape.required(shape.text),
@@ -41,11 +42,29 @@ export const admission = shape.record({
   ballot: shape.required(shape.oneOf(["admit", "expel"])),
 });
 
-export const recognition = shape.record({
+const recognitionFields = shape.record({
   organisation: shape.required(shape.id),
   claims: shape.required(shape.list(shape.text)),
   roles: shape.many(shape.text),
+  "role-map": shape.otherwise(texts, new Map()),
+  "claim-map": shape.otherwise(texts, new Map()),
+  "authority-cap": shape.optional(shape.upTo(1_000_000)),
+  withdrawn: shape.otherwise(shape.bool, false),
 });
+
+export const recognition: typeof recognitionFields = (value, where) => {
+  const found = recognitionFields(value, where);
+  const { claims, roles } = found;
+  const [roleMap, claimMap] = [found["role-map"], found["claim-map"]];
+  rule(claims.length + claimMap.size > 0, "a recognition names or maps at least one claim");
+  const count = claims.length + roles.length + roleMap.size + claimMap.size;
+  rule(count <= TERMS_MAX, `${count} roles and claims, more than the ${TERMS_MAX} of one recognition`);
+  rule([...roles, ...claims, ...[...roleMap].flat()].every(isLabel), "a role has 1 to 256 bytes");
+  rule([...claimMap].flat().every(isClaimType), "a mapped claim is no claim type");
+  const maps = roleMap.size > 0 || claimMap.size > 0 || found["authority-cap"] !== undefined;
+  rule(!(found.withdrawn && maps), "a recognition that is withdrawn maps and caps nothing");
+  return found;
+};
 
 function checkHalf(text: string, receipt: Bytes, checkpoint: Bytes): void {
   rule(utf8(text).length <= LABEL_BYTES_MAX, `a purpose or reason has at most ${LABEL_BYTES_MAX} bytes`);

@@ -39,7 +39,7 @@ const observationFields = shape.record({
 export type Observation = ReturnType<typeof observationFields>;
 
 /** A path of lower-case words, such as `evaluation/clinical`. */
-function isClaimType(claim: string): boolean {
+export function isClaimType(claim: string): boolean {
   return utf8(claim).length <= LABEL_BYTES_MAX && /^[a-z0-9_.-]+(\/[a-z0-9_.-]+)*$/.test(claim);
 }
 
