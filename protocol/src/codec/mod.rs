@@ -6,13 +6,17 @@
 //! anything is allocated.
 //!
 //! Typed data goes through serde: [`encode`] and [`decode`]. Types refuse unknown fields
-//! (`#[serde(deny_unknown_fields)]`), and leave optional fields out instead of writing null.
+//! (`#[serde(deny_unknown_fields)]`), and leave optional fields out instead of writing null. Decoding makes no tree of
+//! values on the way: what is read is checked and handed on item by item.
+
+mod direct;
+mod reader;
 
 pub use ciborium::Value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::limits::{CBOR_DEPTH_MAX, CBOR_ITEMS_MAX};
+pub(crate) use reader::{Head, Reader};
 
 /// Why bytes are not the CBOR that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +62,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// Any [`CodecError`]; nothing is returned for a document that is only partly right.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8], max: usize) -> Result<T, CodecError> {
-    from_value(from_bytes(bytes, max)?)
+    direct::decode(Reader::new(bytes, max)?)
 }
 
 /// Reads a value that was parsed already into `T`.
@@ -174,14 +178,9 @@ pub fn from_tagged_bytes(bytes: &[u8], tag: u64, max: usize) -> Result<Value, Co
 }
 
 fn whole(bytes: &[u8], max: usize, tag: Option<u64>) -> Result<Value, CodecError> {
-    if bytes.len() > max {
-        return Err(CodecError::TooLong { length: bytes.len(), max });
-    }
-    let mut reader = Reader { bytes, at: 0, items: 0 };
+    let mut reader = Reader::new(bytes, max)?;
     let value = reader.item(0, tag)?;
-    if reader.at != bytes.len() {
-        return Err(CodecError::Trailing(bytes.len() - reader.at));
-    }
+    reader.finish()?;
     Ok(value)
 }
 
@@ -190,9 +189,9 @@ fn whole(bytes: &[u8], max: usize, tag: Option<u64>) -> Result<Value, CodecError
 /// # Errors
 /// Any [`CodecError`] but [`CodecError::Shape`].
 pub fn first_item(bytes: &[u8]) -> Result<(Value, &[u8]), CodecError> {
-    let mut reader = Reader { bytes, at: 0, items: 0 };
+    let mut reader = Reader::of(bytes);
     let value = reader.item(0, None)?;
-    Ok((value, bytes.get(reader.at..).unwrap_or_default()))
+    Ok((value, reader.rest()))
 }
 
 /// How many bytes the first item of a sequence has; nothing when it goes on behind `bytes`. Looks at lengths alone:
@@ -201,9 +200,9 @@ pub fn first_item(bytes: &[u8]) -> Result<(Value, &[u8]), CodecError> {
 /// # Errors
 /// [`CodecError::NotStrict`] where no length can be told, or where nesting or items are too many.
 pub fn item_length(bytes: &[u8]) -> Result<Option<usize>, CodecError> {
-    let mut reader = Reader { bytes, at: 0, items: 0 };
+    let mut reader = Reader::of(bytes);
     match reader.skip() {
-        Ok(()) => Ok(Some(reader.at)),
+        Ok(()) => Ok(Some(reader.position())),
         Err(CodecError::Truncated(_)) => Ok(None),
         Err(error) => Err(error),
     }
@@ -211,161 +210,10 @@ pub fn item_length(bytes: &[u8]) -> Result<Option<usize>, CodecError> {
 
 /// The content of `item` where it is one byte string and nothing else.
 pub fn as_byte_string(item: &[u8]) -> Option<&[u8]> {
-    let mut reader = Reader { bytes: item, at: 0, items: 0 };
-    let initial = reader.byte().ok().filter(|initial| initial >> 5 == 2)?;
-    let length = reader.argument(initial, 0).ok()?;
-    let content = reader.take(usize::try_from(length).ok()?).ok()?;
-    (reader.at == item.len()).then_some(content)
-}
-
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    items: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], CodecError> {
-        let end = self.at.checked_add(count).ok_or(CodecError::Truncated(self.bytes.len()))?;
-        let slice = self.bytes.get(self.at..end).ok_or(CodecError::Truncated(self.bytes.len()))?;
-        self.at = end;
-        Ok(slice)
-    }
-
-    fn byte(&mut self) -> Result<u8, CodecError> {
-        self.take(1).map(|slice| slice.first().copied().unwrap_or_default())
-    }
-
-    fn argument(&mut self, initial: u8, at: usize) -> Result<u64, CodecError> {
-        let info = initial & 0x1f;
-        let (width, least) = match info {
-            0..=23 => return Ok(u64::from(info)),
-            24 => (1, 24),
-            25 => (2, 0x100),
-            26 => (4, 0x1_0000),
-            27 => (8, 0x1_0000_0000),
-            31 => return Err(CodecError::NotStrict { what: "indefinite length", at }),
-            _ => return Err(CodecError::NotStrict { what: "reserved length", at }),
-        };
-        let argument = self.take(width)?.iter().fold(0u64, |sum, b| (sum << 8) | u64::from(*b));
-        if argument < least {
-            return Err(CodecError::NotStrict { what: "integer or length not in shortest form", at });
-        }
-        Ok(argument)
-    }
-
-    /// A length that the rest of the document can hold at one byte an item, so that allocating for it is safe.
-    fn length(&self, argument: u64, bytes_an_item: usize) -> Result<usize, CodecError> {
-        let length = usize::try_from(argument).map_err(|_| CodecError::Truncated(self.bytes.len()))?;
-        match length.checked_mul(bytes_an_item) {
-            Some(bytes) if bytes <= self.bytes.len() - self.at => Ok(length),
-            _ => Err(CodecError::Truncated(self.bytes.len())),
-        }
-    }
-
-    /// Passes over one item.
-    fn skip(&mut self) -> Result<(), CodecError> {
-        let mut left = 1u64;
-        while left > 0 {
-            let at = self.at;
-            self.items += 1;
-            if self.items > CBOR_ITEMS_MAX {
-                return Err(CodecError::NotStrict { what: "too many items", at });
-            }
-            left -= 1;
-            let initial = self.byte()?;
-            let major = initial >> 5;
-            if major == 7 {
-                continue;
-            }
-            let argument = self.argument(initial, at)?;
-            let more = match major {
-                2 | 3 => {
-                    let length = usize::try_from(argument);
-                    self.take(length.map_err(|_| CodecError::Truncated(self.bytes.len()))?)?;
-                    0
-                }
-                4 => argument,
-                5 => argument.saturating_mul(2),
-                6 => 1,
-                _ => 0,
-            };
-            left = left.saturating_add(more);
-        }
-        Ok(())
-    }
-
-    fn item(&mut self, depth: usize, tag: Option<u64>) -> Result<Value, CodecError> {
-        let at = self.at;
-        self.items += 1;
-        if depth > CBOR_DEPTH_MAX {
-            return Err(CodecError::NotStrict { what: "nesting too deep", at });
-        }
-        if self.items > CBOR_ITEMS_MAX {
-            return Err(CodecError::NotStrict { what: "too many items", at });
-        }
-        let initial = self.byte()?;
-        match initial >> 5 {
-            0 => Ok(Value::Integer(self.argument(initial, at)?.into())),
-            1 => {
-                let negative = -1 - i128::from(self.argument(initial, at)?);
-                let integer = negative
-                    .try_into()
-                    .map_err(|_| CodecError::NotStrict { what: "integer out of range", at })?;
-                Ok(Value::Integer(integer))
-            }
-            2 => {
-                let argument = self.argument(initial, at)?;
-                let length = self.length(argument, 1)?;
-                Ok(Value::Bytes(self.take(length)?.to_vec()))
-            }
-            3 => {
-                let argument = self.argument(initial, at)?;
-                let length = self.length(argument, 1)?;
-                let text = std::str::from_utf8(self.take(length)?)
-                    .map_err(|_| CodecError::NotStrict { what: "text that is not UTF-8", at })?;
-                Ok(Value::Text(text.to_owned()))
-            }
-            4 => {
-                let argument = self.argument(initial, at)?;
-                let length = self.length(argument, 1)?;
-                let mut items = Vec::with_capacity(length.min(1024));
-                for _ in 0..length {
-                    items.push(self.item(depth + 1, None)?);
-                }
-                Ok(Value::Array(items))
-            }
-            5 => {
-                let argument = self.argument(initial, at)?;
-                let length = self.length(argument, 2)?;
-                let mut entries = Vec::with_capacity(length.min(1024));
-                let mut previous: Option<&[u8]> = None;
-                for _ in 0..length {
-                    let key_at = self.at;
-                    let key = self.item(depth + 1, None)?;
-                    let encoded = self.bytes.get(key_at..self.at).unwrap_or_default();
-                    if previous.is_some_and(|previous| previous >= encoded) {
-                        let what = "map keys repeated or out of order";
-                        return Err(CodecError::NotStrict { what, at: key_at });
-                    }
-                    previous = Some(encoded);
-                    entries.push((key, self.item(depth + 1, None)?));
-                }
-                Ok(Value::Map(entries))
-            }
-            6 => {
-                let found = self.argument(initial, at)?;
-                if tag != Some(found) {
-                    return Err(CodecError::NotStrict { what: "a tag that has no place here", at });
-                }
-                Ok(Value::Tag(found, Box::new(self.item(depth + 1, None)?)))
-            }
-            _ => match initial {
-                0xf4 => Ok(Value::Bool(false)),
-                0xf5 => Ok(Value::Bool(true)),
-                _ => Err(CodecError::NotStrict { what: "a float, null or simple value", at }),
-            },
-        }
+    let mut reader = Reader::of(item);
+    match reader.head(0) {
+        Ok(Head::Bytes(content)) => reader.finish().is_ok().then_some(content),
+        _ => None,
     }
 }
 
@@ -375,6 +223,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{Bytes, StatementId};
+    use crate::limits::CBOR_DEPTH_MAX;
 
     #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
