@@ -31,7 +31,7 @@ pub struct GossipId(pub u64);
 #[derive(Debug, Clone)]
 pub enum Write {
     /// A statement with its place.
-    Statement(Box<Verified>),
+    Statement(Arc<Verified>),
     /// A place whose statement is withheld.
     Withheld {
         /// Whose chain.

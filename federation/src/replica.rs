@@ -273,7 +273,7 @@ impl Replica {
                 Entry::Statement(bytes) => {
                     let statement = next.admit(bytes.0.as_slice().into())?;
                     next.range.append(statement.leaf_digest().leaf_hash());
-                    writes.push(Write::Statement(Box::new(statement.clone())));
+                    writes.push(Write::Statement(Arc::new(statement.clone())));
                     verified.push(statement);
                 }
                 Entry::Withheld(digest) => {

@@ -8,6 +8,7 @@
 //! never leaves this module, so a crash between the two leaves nothing that anybody has seen.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use counterfoil_protocol::chain::{CompactRange, HeadDraft, SignedHead};
 use counterfoil_protocol::identity::StandingDigest;
@@ -42,7 +43,7 @@ enum Phase {
 #[derive(Debug)]
 struct Staged {
     append: AppendId,
-    verified: Verified,
+    verified: Arc<Verified>,
     /// The chain as it is with this statement as its last.
     after: Covered,
 }
@@ -68,7 +69,7 @@ pub struct Committed {
     /// The new head.
     pub head: SignedHead,
     /// The statements under it that are new.
-    pub statements: Vec<Verified>,
+    pub statements: Vec<Arc<Verified>>,
 }
 
 impl Sequencer {
@@ -153,7 +154,7 @@ impl Sequencer {
         own.append(&verified)?;
         self.waiting_ids.insert(id);
         let after = Covered::of(own);
-        self.waiting.push_back(Staged { append, verified, after });
+        self.waiting.push_back(Staged { append, verified: Arc::new(verified), after });
         Ok(())
     }
 
@@ -184,7 +185,7 @@ impl Sequencer {
         }
         let statements = self.committing.iter().map(|staged| &staged.verified);
         let mut writes: Vec<Write> = self.head.take().map(Write::Head).into_iter().collect();
-        writes.extend(statements.map(|verified| Write::Statement(Box::new(verified.clone()))));
+        writes.extend(statements.map(|verified| Write::Statement(Arc::clone(verified))));
         if let Some(last) = self.committing.last() {
             writes.push(Write::Tree { organisation: own.organisation(), range: last.after.range.clone() });
         }

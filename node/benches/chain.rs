@@ -35,7 +35,7 @@ fn fill(store: &Store, organisation: &TestOrganisation, count: u64) -> (u64, Rep
         let verified = verify(replica.state(), statement).unwrap();
         replica.append(&verified).unwrap();
         bytes += verified.bytes().len() as u64;
-        writes.push(Write::Statement(Box::new(verified)));
+        writes.push(Write::Statement(std::sync::Arc::new(verified)));
         if writes.len() == BATCH {
             let organisation = replica.organisation();
             writes.push(Write::Tree { organisation, range: replica.range().clone() });

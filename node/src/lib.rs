@@ -39,6 +39,7 @@ pub mod clock;
 pub mod data;
 pub mod demo;
 pub mod import;
+mod intake;
 mod key_cache;
 pub mod keystore;
 pub mod p2p;

@@ -1,14 +1,14 @@
 //! The loop around the engine: one thread feeds it inputs and sorts its effects, one thread writes to disk in order.
 //!
 //! ```text
-//! callers --(check signature, on their own core)--> inputs --> engine thread --> writes --> disk thread
+//! callers --> intake (signatures, on all cores) --> inputs --> engine thread --> writes --> disk thread
 //!    ^                                                ^          |  |  |                       |
 //!    |                              network ----------+<---------+  |  +--> pages: serve thread
 //!    +--------------------- replies, events <-----------------------+<--- durable, locked -----+
 //! ```
 //!
-//! Signatures are checked by the callers' threads, so that verification uses all cores and the engine's thread only
-//! folds, hashes and signs.
+//! Statements are parsed and hashed by the callers' threads and their signatures are checked by the
+//! [`intake`](crate::intake)'s, so that verification uses all cores and the engine's thread only folds and signs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use counterfoil_protocol::mesh::Membership;
 use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
 
 use crate::clock;
-use crate::key_cache::KeyCache;
+use crate::intake::{Batch, Intake};
 use crate::store::{HeadLock, Store, StoreError};
 
 /// Most inputs that wait for the engine; callers then wait in turn.
@@ -56,22 +56,45 @@ pub enum RuntimeError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// A statement cannot be read, or its signature is wrong.
+    /// A statement cannot be read, or fails a check.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It was not appended.
+    /// It passes its checks and was not appended all the same.
     #[error("{0}")]
-    Append(#[from] AppendError),
+    Append(AppendError),
     /// The node is shutting down.
     #[error("the node is shutting down; nothing was changed")]
     Stopped,
 }
 
+impl From<AppendError> for RuntimeError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Refused(refusal) => Self::Refused(refusal),
+            other => Self::Append(other),
+        }
+    }
+}
+
 type Reply = Result<Box<Appended>, AppendError>;
+
+/// Whom to answer about a statement, once.
+pub(crate) struct Answer(Sender<Reply>);
+
+impl Answer {
+    fn give(self, reply: Reply) {
+        // Whoever has gone does not wait for the answer.
+        let _ = self.0.send(reply);
+    }
+
+    pub(crate) fn refuse(self, refusal: Refusal) {
+        self.give(Err(refusal.into()));
+    }
+}
 
 enum Message {
     Input(Box<Input>),
-    Append(Box<Authentic>, Sender<Reply>),
+    Appends(Batch),
     View(Sender<View>),
     Listen(Sender<Event>),
     Connect(Outward),
@@ -146,9 +169,9 @@ enum Task {
 pub struct Runtime {
     inputs: SyncSender<Message>,
     store: Arc<Store>,
-    /// The own organisation's signing keys, for callers that check signatures. Follows the chain.
+    /// The own organisation's signing keys, for whoever checks signatures. Follows the chain.
     signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
-    keys: KeyCache,
+    intake: Intake,
     organisation: OrganisationId,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -195,13 +218,20 @@ impl Runtime {
             listeners: Vec::new(),
             waiting: BTreeMap::new(),
             next: 0,
+            early: BTreeMap::new(),
+            next_batch: 0,
         };
         let loop_thread =
             std::thread::Builder::new().name("engine".into()).spawn(move || driver.run(&incoming));
         let failed = |error| RuntimeError::Directory { path: directory.to_owned(), error };
         let threads = [loop_thread, disk, serve].into_iter().collect::<Result<_, _>>().map_err(failed)?;
         let threads = Mutex::new(threads);
-        Ok(Self { inputs, store, signers, keys: KeyCache::default(), organisation, threads })
+        let deliver = {
+            let inputs = inputs.clone();
+            move |batch| inputs.send(Message::Appends(batch)).is_ok()
+        };
+        let intake = Intake::start(&signers, deliver).map_err(failed)?;
+        Ok(Self { inputs, store, signers, intake, organisation, threads })
     }
 
     /// The organisation that the node works for.
@@ -218,7 +248,8 @@ impl Runtime {
         Ok(reply.recv().map_err(|_| RuntimeError::Stopped)??)
     }
 
-    /// Checks a statement's signature on this thread and hands it over. The reply comes when it is durable.
+    /// Parses a statement on this thread and hands it over. The reply comes when it is durable, or refused. What one
+    /// caller hands over is appended in that order.
     ///
     /// # Errors
     /// [`RuntimeError`]; nothing was changed then.
@@ -228,17 +259,8 @@ impl Runtime {
         if found != self.organisation {
             return Err(Refusal::OtherOrganisation { expected: self.organisation, found }.into());
         }
-        let authentic = {
-            let state = self.signers.read().unwrap_or_else(PoisonError::into_inner);
-            let key = statement.header().key;
-            let key = *state.public_key(&key).ok_or(Refusal::UnknownKey(key))?;
-            drop(state);
-            let key = self.keys.prepared(&key).map_err(|error| Refusal::Identity(error.to_string()))?;
-            statement.authenticate(key.as_ref()).map_err(Refusal::Signature)?
-        };
         let (reply, answer) = channel();
-        self.inputs.send(Message::Append(Box::new(authentic), reply)).map_err(|_| RuntimeError::Stopped)?;
-        Ok(answer)
+        if self.intake.submit(statement, Answer(reply)) { Ok(answer) } else { Err(RuntimeError::Stopped) }
     }
 
     /// Gives the engine an input.
@@ -287,10 +309,11 @@ impl Runtime {
         self.signers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Stops accepting, finishes what is under way, and waits for both threads.
+    /// Stops accepting, finishes what is under way, and waits for all threads.
     pub fn stop(&self) {
         // A failed send means that the loop has ended already.
         let _ = self.inputs.send(Message::Stop);
+        self.intake.stop();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {
@@ -314,8 +337,11 @@ struct Driver {
     pages: Sender<Wanted>,
     outward: Option<Outward>,
     listeners: Vec<Sender<Event>>,
-    waiting: BTreeMap<AppendId, Sender<Reply>>,
+    waiting: BTreeMap<AppendId, Answer>,
     next: u64,
+    /// Batches of statements that overtook others.
+    early: BTreeMap<u64, Batch>,
+    next_batch: u64,
 }
 
 impl Driver {
@@ -340,19 +366,13 @@ impl Driver {
     fn take(&mut self, now: Millis, message: Message, stopping: bool) -> bool {
         match message {
             Message::Stop => return true,
-            Message::Append(_, reply) if stopping => {
-                // Whoever has gone does not wait for the answer.
-                let _ = reply.send(Err(AppendError::Frozen("it is shutting down".into())));
-            }
-            Message::Append(statement, reply) => {
-                let known_refs = self.known(&statement.statement().header().refs);
-                let append = AppendId(self.next);
-                self.next = self.next.wrapping_add(1);
-                self.waiting.insert(append, reply);
-                let is_standing = statement.statement().header().kind.is_standing();
-                self.engine.handle(now, Input::Append { append, statement, known_refs });
-                if is_standing {
-                    self.follow();
+            Message::Appends(batch) => {
+                self.early.insert(batch.number, batch);
+                while let Some(batch) = self.early.remove(&self.next_batch) {
+                    self.next_batch = self.next_batch.wrapping_add(1);
+                    for (statement, answer) in batch.statements {
+                        self.append(now, statement, answer, stopping);
+                    }
                 }
             }
             Message::Input(input) => self.engine.handle(now, *input),
@@ -364,6 +384,21 @@ impl Driver {
             Message::Connect(outward) => self.outward = Some(outward),
         }
         false
+    }
+
+    fn append(&mut self, now: Millis, statement: Authentic, answer: Answer, stopping: bool) {
+        if stopping {
+            return answer.give(Err(AppendError::Frozen("it is shutting down".into())));
+        }
+        let known_refs = self.known(&statement.statement().header().refs);
+        let append = AppendId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.waiting.insert(append, answer);
+        let is_standing = statement.statement().header().kind.is_standing();
+        self.engine.handle(now, Input::Append { append, statement: Box::new(statement), known_refs });
+        if is_standing {
+            self.follow();
+        }
     }
 
     fn known(&self, refs: &[StatementId]) -> BTreeSet<StatementId> {
@@ -411,9 +446,8 @@ impl Driver {
                     self.tasks.send(Task::Lock(ticket, previous, head))
                 }
                 Effect::Reply { append, outcome } => {
-                    if let Some(reply) = self.waiting.remove(&append) {
-                        // Whoever has gone does not wait for the answer.
-                        let _ = reply.send(outcome);
+                    if let Some(answer) = self.waiting.remove(&append) {
+                        answer.give(outcome);
                     }
                     Ok(())
                 }

@@ -36,8 +36,9 @@ fn filled(directory: &Path, organisation: &TestOrganisation, observations: u64) 
     let replies: Vec<_> = (1..=observations)
         .map(|n| node.submit(organisation.observation(n).statement().bytes()).unwrap())
         .collect();
-    for reply in replies {
-        reply.recv().unwrap().unwrap();
+    // What one caller hands over stays in order, whichever core checks its signature.
+    for (reply, position) in replies.into_iter().zip(3..) {
+        assert_eq!(reply.recv().unwrap().unwrap().position, Position(position));
     }
     node
 }

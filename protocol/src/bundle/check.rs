@@ -67,8 +67,7 @@ impl Batch {
         let Self { entries, keys } = self;
         let mut statements = Vec::with_capacity(entries.len());
         let parsed: Vec<Parsed> = entries.into_iter().map(|entry| parse(entry, &mut statements)).collect();
-        let mut signed =
-            authenticate_all(statements, |key| keys.get(key).map(std::convert::AsRef::as_ref)).into_iter();
+        let mut signed = authenticate_all(statements, |key| keys.get(key)).into_iter();
         let join = |parsed| match parsed {
             Parsed::Finding(finding) => finding,
             Parsed::Statement { payload, leaf, disclosures } => match signed.next() {

@@ -281,6 +281,28 @@ mod tests {
     }
 
     #[test]
+    fn what_merely_resembles_a_type_is_refused() {
+        let text = |text: &str| Value::Text(text.into());
+        let refused = |value: Value, what: &str| {
+            let bytes = to_bytes(&value).unwrap();
+            assert!(matches!(decode::<(u8, String)>(&bytes, 64), Err(CodecError::Shape(_))), "{what}");
+            assert!(matches!(decode::<Choice>(&bytes, 64), Err(CodecError::Shape(_))), "{what}");
+            assert!(matches!(decode::<StatementId>(&bytes, 64), Err(CodecError::Shape(_))), "{what}");
+        };
+        refused(Value::Array(vec![Value::Integer(1.into()), Value::Bytes(b"a".to_vec())]), "bytes for text");
+        refused(Value::Array(vec![Value::Integer(1.into())]), "too few items");
+        refused(Value::Array(vec![Value::Integer(1.into()), text("a"), text("b")]), "too many items");
+        refused(Value::Array(vec![Value::Integer(256.into()), text("a")]), "an integer out of range");
+        refused(Value::Map(vec![(text("Plain"), Value::Bool(true))]), "a variant with a field too many");
+        refused(Value::Map(vec![]), "a variant without a name");
+        refused(text("With"), "a variant without its field");
+        refused(text("Other"), "no variant");
+        refused(Value::Array(vec![Value::Integer(7.into()); 32]), "integers for bytes");
+        let named = |depth: Value| Value::Map(vec![(text("Named"), depth)]);
+        refused(named(Value::Array(vec![Value::Integer(3.into())])), "an array for a struct");
+    }
+
+    #[test]
     fn unknown_fields_are_refused() {
         let bytes = to_bytes(&Value::Map(vec![(Value::Text("x".into()), Value::Bool(true))])).unwrap();
         assert!(matches!(decode::<Sample>(&bytes, 64), Err(CodecError::Shape(_))));
@@ -322,6 +344,21 @@ mod tests {
             }
             bytes.extend(after);
             prop_assert_eq!(item_length(&bytes), Ok(Some(length)));
+        }
+
+        #[test]
+        fn typed_data_is_read_from_the_same_bytes_as_trees(
+            value in value(), at in any::<prop::sample::Index>(), change in any::<u8>()
+        ) {
+            let mut bytes = to_bytes(&value).unwrap();
+            for round in 0..2 {
+                match (from_bytes(&bytes, 1 << 20), decode::<Value>(&bytes, 1 << 20)) {
+                    (Ok(tree), Ok(typed)) => prop_assert_eq!(tree, typed),
+                    (tree, typed) => prop_assert!(round == 1 && tree.is_err() && typed.is_err()),
+                }
+                let at = at.index(bytes.len());
+                bytes[at] ^= change;
+            }
         }
 
         #[test]

@@ -13,8 +13,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::chain::tree::LeafDigest;
-use crate::codec::{self, CodecError, Value};
-use crate::cose::{self, ALG_EDDSA, Label, Sign1, StructureError, int, label, to_be_signed};
+use crate::codec::{CodecError, Head, Reader, Value};
+use crate::cose::{self, ALG_EDDSA, Sign1, StructureError, int, to_be_signed};
 use crate::digest::blake3;
 use crate::ids::{KeyId, OrganisationId, StatementId, Timestamp};
 use crate::keys::{Judge, PreparedKey, Signature, SignatureInvalid, Signer, Verifier};
@@ -46,6 +46,7 @@ pub struct Header {
 pub struct Statement {
     bytes: Arc<[u8]>,
     id: StatementId,
+    leaf: LeafDigest,
     header: Header,
     protected: Range<usize>,
     payload: Range<usize>,
@@ -58,7 +59,7 @@ pub struct Authentic(Statement);
 
 /// How the signature of one of many statements came out.
 #[derive(Debug)]
-pub(crate) enum Signed {
+pub enum Signed {
     /// Its key made it.
     Checked(Authentic),
     /// There was no such key.
@@ -67,18 +68,18 @@ pub(crate) enum Signed {
     Wrong(StatementId),
 }
 
-/// Checks signatures of many statements, each by its own key, where `key` knows it.
-pub(crate) fn authenticate_all<'k>(
+/// Checks signatures of many statements, each by its own key, where `key` knows it. Gives one answer for each, in order.
+pub fn authenticate_all<K: AsRef<PreparedKey>>(
     statements: Vec<Statement>,
-    key: impl Fn(&KeyId) -> Option<&'k PreparedKey>,
+    key: impl Fn(&KeyId) -> Option<K>,
 ) -> Vec<Signed> {
     let mut judge = Judge::default();
     let known: Vec<bool> = statements
         .iter()
         .map(|statement| {
-            let key = key(&statement.header.key).filter(|key| key.id() == statement.header.key);
-            if let Some(key) = key {
-                judge.add(key, &statement.to_be_signed(), &statement.signature);
+            let key = key(&statement.header.key).filter(|key| key.as_ref().id() == statement.header.key);
+            if let Some(key) = &key {
+                judge.add(key.as_ref(), &statement.to_be_signed(), &statement.signature);
             }
             key.is_some()
         })
@@ -141,7 +142,8 @@ impl Statement {
         }
         let header = read_header(bytes.get(protected.clone()).unwrap_or_default())?;
         let id = StatementId::from_bytes(blake3(&bytes));
-        Ok(Self { bytes, id, header, protected, payload, signature })
+        let leaf = LeafDigest::of(&bytes);
+        Ok(Self { bytes, id, leaf, header, protected, payload, signature })
     }
 
     /// BLAKE3 of the bytes.
@@ -155,8 +157,8 @@ impl Statement {
     }
 
     /// What the chain's tree holds of this statement.
-    pub fn leaf_digest(&self) -> LeafDigest {
-        LeafDigest::of(&self.bytes)
+    pub const fn leaf_digest(&self) -> LeafDigest {
+        self.leaf
     }
 
     /// The protected header.
@@ -278,37 +280,46 @@ impl Draft {
     }
 }
 
+fn wrong(what: &str) -> EnvelopeError {
+    EnvelopeError::Header(what.to_owned())
+}
+
+fn out_of_place(what: &str, name: Head<'_>) -> EnvelopeError {
+    EnvelopeError::Header(format!("{what} {name:?} has no place here"))
+}
+
 fn read_header(bytes: &[u8]) -> Result<Header, EnvelopeError> {
-    let wrong = |what: &str| EnvelopeError::Header(what.to_owned());
-    let Value::Map(entries) = codec::from_bytes(bytes, bytes.len())? else {
+    let mut reader = Reader::new(bytes, STATEMENT_BYTES_MAX)?;
+    let Head::Map(entries) = reader.head(0)? else {
         return Err(wrong("it is not a map"));
     };
-    let (mut algorithm, mut kind, mut key, mut claims) = (None, None, None, None);
+    let (mut is_eddsa, mut kind, mut key, mut claims) = (false, None, None, None);
     let (mut refs, mut visibility) = (Vec::new(), Visibility::Mesh);
-    for (name, value) in entries {
-        match (label(&name), value) {
-            (Label::Int(1), Value::Integer(n)) => algorithm = i64::try_from(n).ok(),
-            (Label::Int(3), Value::Text(text)) => {
-                kind = Kind::from_content_type(&text);
-                if kind.is_none() {
-                    return Err(EnvelopeError::Header(format!("content type {text:?} is not known")));
-                }
+    let mut previous = None;
+    for _ in 0..entries {
+        let start = reader.position();
+        let name = reader.head(1)?;
+        reader.in_order(&mut previous, start)?;
+        match (name, reader.head(1)?) {
+            (Head::Unsigned(1), Head::Negative(n)) => is_eddsa = -1 - i128::from(n) == i128::from(ALG_EDDSA),
+            (Head::Unsigned(3), Head::Text(text)) => {
+                let found = Kind::from_content_type(text);
+                kind = Some(found.ok_or_else(|| wrong(&format!("content type {text:?} is not known")))?);
             }
-            (Label::Int(4), Value::Bytes(bytes)) => {
-                key = bytes.try_into().ok().map(KeyId::from_bytes);
-            }
-            (Label::Int(15), Value::Map(entries)) => claims = Some(read_claims(entries)?),
-            (Label::Text("refs"), Value::Array(items)) => refs = read_refs(items)?,
-            (Label::Text("visibility"), Value::Text(name)) => {
+            (Head::Unsigned(4), Head::Bytes(bytes)) => key = bytes.try_into().ok().map(KeyId::from_bytes),
+            (Head::Unsigned(15), Head::Map(entries)) => claims = Some(read_claims(&mut reader, entries)?),
+            (Head::Text("refs"), Head::Array(items)) => refs = read_refs(&mut reader, items)?,
+            (Head::Text("visibility"), Head::Text(name)) => {
                 visibility = name.parse().map_err(|_| wrong("visibility is not known"))?;
                 if visibility == Visibility::Mesh {
                     return Err(wrong("visibility mesh is said by leaving it out"));
                 }
             }
-            _ => return Err(EnvelopeError::Header(format!("label {name:?} has no place here"))),
+            _ => return Err(out_of_place("label", name)),
         }
     }
-    if algorithm != Some(ALG_EDDSA) {
+    reader.finish()?;
+    if !is_eddsa {
         return Err(wrong("algorithm (label 1) is not EdDSA"));
     }
     let kind = kind.ok_or_else(|| wrong("content type (label 3) is missing"))?;
@@ -325,32 +336,36 @@ fn read_header(bytes: &[u8]) -> Result<Header, EnvelopeError> {
 
 type Claims = (Option<OrganisationId>, Option<String>, Timestamp);
 
-fn read_claims(entries: Vec<(Value, Value)>) -> Result<Claims, EnvelopeError> {
+fn read_claims(reader: &mut Reader<'_>, entries: usize) -> Result<Claims, EnvelopeError> {
     let (mut organisation, mut subject, mut issued_at) = (None, None, None);
-    for (name, value) in entries {
-        match (label(&name), value) {
-            (Label::Int(1), Value::Text(text)) => {
+    let mut previous = None;
+    for _ in 0..entries {
+        let start = reader.position();
+        let name = reader.head(2)?;
+        reader.in_order(&mut previous, start)?;
+        match (name, reader.head(2)?) {
+            (Head::Unsigned(1), Head::Text(text)) => {
                 let id = text.parse().map_err(|e| EnvelopeError::Header(format!("issuer: {e}")))?;
                 organisation = Some(id);
             }
-            (Label::Int(2), Value::Text(text)) if text.len() <= LABEL_BYTES_MAX => subject = Some(text),
-            (Label::Int(6), Value::Integer(n)) => issued_at = u64::try_from(n).ok().map(Timestamp),
-            _ => return Err(EnvelopeError::Header(format!("claim {name:?} has no place here"))),
+            (Head::Unsigned(2), Head::Text(text)) if text.len() <= LABEL_BYTES_MAX => {
+                subject = Some(text.to_owned());
+            }
+            (Head::Unsigned(6), Head::Unsigned(n)) => issued_at = Some(Timestamp(n)),
+            _ => return Err(out_of_place("claim", name)),
         }
     }
-    let issued_at =
-        issued_at.ok_or_else(|| EnvelopeError::Header("time of issue (claim 6) is missing".into()))?;
+    let issued_at = issued_at.ok_or_else(|| wrong("time of issue (claim 6) is missing"))?;
     Ok((organisation, subject, issued_at))
 }
 
-fn read_refs(items: Vec<Value>) -> Result<Vec<StatementId>, EnvelopeError> {
-    let wrong = |what: &str| EnvelopeError::Header(what.to_owned());
-    if items.is_empty() || items.len() > REFS_MAX {
+fn read_refs(reader: &mut Reader<'_>, items: usize) -> Result<Vec<StatementId>, EnvelopeError> {
+    if items == 0 || items > REFS_MAX {
         return Err(wrong("refs are empty or too many"));
     }
-    let mut refs: Vec<StatementId> = Vec::with_capacity(items.len());
-    for item in items {
-        let Value::Bytes(bytes) = item else { return Err(wrong("a ref is no byte string")) };
+    let mut refs: Vec<StatementId> = Vec::with_capacity(items);
+    for _ in 0..items {
+        let Head::Bytes(bytes) = reader.head(2)? else { return Err(wrong("a ref is no byte string")) };
         let id = bytes.try_into().map_err(|_| wrong("a ref has not 32 bytes"))?;
         let id = StatementId::from_bytes(id);
         if refs.last().is_some_and(|last| *last >= id) {

@@ -11,8 +11,7 @@ pub mod payload;
 pub mod verify;
 
 pub use approval::{Approval, Endorsed};
-pub use envelope::{Authentic, Draft, EnvelopeError, Statement};
-pub(crate) use envelope::{Signed, authenticate_all};
+pub use envelope::{Authentic, Draft, EnvelopeError, Signed, Statement, authenticate_all};
 pub use kind::{Kind, Visibility};
 pub use payload::{Payload, PayloadError};
 pub(crate) use verify::verify_decoded;

@@ -192,7 +192,7 @@ impl Verified {
     }
 
     /// What the tree holds of it.
-    pub fn leaf_digest(&self) -> LeafDigest {
+    pub const fn leaf_digest(&self) -> LeafDigest {
         self.statement.leaf_digest()
     }
 
