@@ -107,6 +107,9 @@ pub struct NodeConfig {
     /// Peers to dial, as multiaddresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
+    /// C2SP witnesses that are asked about each new checkpoint, as `http://host:port` and a prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<String>,
     /// What to do about links.
     #[serde(default)]
     pub links: LinkPolicy,
@@ -125,6 +128,7 @@ impl Default for NodeConfig {
             listen: vec!["/ip4/0.0.0.0/tcp/7610".into(), "/ip4/0.0.0.0/udp/7610/quic-v1".into()],
             api: "127.0.0.1:7600".into(),
             peers: Vec::new(),
+            witnesses: Vec::new(),
             links: LinkPolicy::default(),
             anchor_s: anchor_s(),
         }

@@ -52,10 +52,19 @@ impl Process {
     /// # Errors
     /// When it does not start.
     pub fn start(&self) -> Outcome<()> {
+        self.start_with(&[])
+    }
+
+    /// Starts the node with further arguments and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_with(&self, further: &[&str]) -> Outcome<()> {
         let anywhere = ["/ip4/127.0.0.1/tcp/0".to_owned()];
         let listen = if self.listen.is_empty() { &anywhere[..] } else { &self.listen };
         let mut arguments = vec!["run", "--api", "127.0.0.1:0", "--anchor", "0"];
         listen.iter().for_each(|address| arguments.extend(["--listen", address]));
+        arguments.extend(further);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.data.join("node.log"))?;
         let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or("no output")?;

@@ -153,6 +153,22 @@ fn a_checkpoint_is_cosigned_once_it_extends_the_one_before() {
     assert_eq!(http(&theirs, "POST", "/add-checkpoint", &extending).0, 409);
     assert_eq!(http(&theirs, "POST", "/add-checkpoint", &good).0, 200);
 
+    // A node that has been told of a witness asks it by itself, about each checkpoint to come.
+    log.kill().unwrap();
+    log.start_with(&["--witness", &format!("http://{theirs}"), "--witness", "http://127.0.0.1:1"]).unwrap();
+    let ours = api(&log);
+    log.run(&["observe", &claim.to_string_lossy(), "--claim", "evaluation/last"]).unwrap();
+    let last = log.run(&["status"]).unwrap()["size"].as_u64().unwrap();
+    let since = std::time::Instant::now();
+    let cosigned = || {
+        let (_, kept) = http(&theirs, "GET", &format!("/{name}/checkpoint"), &[]);
+        Checkpoint::parse(Note::parse(&kept).unwrap().text()).unwrap().size.0
+    };
+    while cosigned() < last {
+        assert!(since.elapsed().as_secs() < 60, "not asked about checkpoint {last}");
+        std::thread::yield_now();
+    }
+
     strangers_fetch_receipts(&log, &ours, said[0]["statement"].as_str().unwrap());
 }
 

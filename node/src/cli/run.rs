@@ -28,6 +28,9 @@ pub(super) struct Run {
     /// A peer to dial, as a multiaddress; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     peer: Vec<String>,
+    /// A C2SP witness that is asked about each new checkpoint, as http://host:port; may be repeated
+    #[arg(long, value_name = "URL")]
+    witness: Vec<String>,
     /// Seconds of quiet after which others' heads are anchored; 0 never
     #[arg(long, value_name = "SECONDS")]
     anchor: Option<u64>,
@@ -63,6 +66,7 @@ impl Run {
             config.listen = self.listen;
         }
         config.peers.extend(self.peer);
+        config.witnesses.extend(self.witness);
         config.anchor_s = self.anchor.unwrap_or(config.anchor_s);
         if let Some(api) = self.api {
             config.api = api;

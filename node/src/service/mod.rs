@@ -10,7 +10,7 @@
 //! | [`read`] | status, statements, lineage |
 //! | [`proof`] | receipts and bundles |
 //! | [`witness`] | cosigning others' checkpoints over HTTP |
-//! | [`agent`] | what the node does by itself |
+//! | [`agent`], `witnesses` | what the node does by itself |
 
 pub mod agent;
 pub mod ask_witness;
@@ -24,6 +24,7 @@ pub mod recall;
 pub mod say;
 mod times;
 pub mod witness;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,7 +56,8 @@ pub struct Node {
     data: DataDir,
     config: NodeConfig,
     network: Mutex<Option<Network>>,
-    agent: Mutex<Option<JoinHandle<()>>>,
+    /// What the node does by itself.
+    agents: Mutex<Vec<JoinHandle<()>>>,
     /// One decision, permit or effect at a time: what one records, the next takes into account.
     acting: Mutex<()>,
     /// One checkpoint is witnessed at a time.
@@ -84,7 +86,7 @@ impl Node {
             data,
             config,
             network: Mutex::new(None),
-            agent: Mutex::new(None),
+            agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
             witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),
@@ -92,17 +94,18 @@ impl Node {
         if node.store().mesh()?.is_some() {
             node.listen(Vec::new())?;
         }
-        let agent = agent::start(node.clone())?;
-        *node.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        let agents = [Some(agent::start(node.clone())?), witnesses::start(node.clone())?];
+        *node.agents.lock().unwrap_or_else(PoisonError::into_inner) = agents.into_iter().flatten().collect();
         Ok(node)
     }
 
     /// Finishes what is under way and stops.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if agent.is_some_and(|agent| agent.join().is_err()) {
-            tracing::error!("the agent ended by a panic");
+        for agent in std::mem::take(&mut *self.agents.lock().unwrap_or_else(PoisonError::into_inner)) {
+            if agent.join().is_err() {
+                tracing::error!("an agent ended by a panic");
+            }
         }
         if let Some(network) = self.network.lock().unwrap_or_else(PoisonError::into_inner).take() {
             network.stop();
