@@ -37,6 +37,14 @@ pub const PROFILES_MAX: usize = 32;
 pub const REQUIREMENTS_MAX: usize = 64;
 /// Deepest nesting of a profile's rule.
 pub const RULE_DEPTH_MAX: usize = 8;
+/// Most parts of a profile's rule, requirements and nestings together.
+pub const RULE_PARTS_MAX: usize = 512;
+/// Most patterns, organisations, values or entries in one list of a profile.
+pub const PATTERNS_MAX: usize = 64;
+/// Most cases in one file beside a profile.
+pub const SCENARIOS_MAX: usize = 256;
+/// Most mistakes that are named of one file.
+pub const REMARKS_MAX: usize = 32;
 /// Most evidence statements that one decision weighs.
 pub const EVIDENCE_MAX: usize = 1024;
 /// Most sets listed by an explanation; what lies beyond is counted.
@@ -45,6 +53,12 @@ pub const EXPLANATION_SETS_MAX: usize = 64;
 pub const EXPLANATION_STEPS_MAX: usize = 1 << 17;
 /// Longest CEL expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 2048;
+/// Deepest nesting of a CEL expression.
+pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// Most additions in a CEL expression, each of which can make a value longer.
+pub const EXPRESSION_SUMS_MAX: usize = 16;
+/// Most values in the content of an observation that a CEL expression looks at.
+pub const EXPRESSION_VALUES_MAX: usize = 4096;
 /// Largest item of a bundle, in bytes: a manifest that names very many statements.
 pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
 /// Statements of a bundle that a verifier keeps while it reads on, in bytes. Of what exceeds this it keeps what other

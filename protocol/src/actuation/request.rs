@@ -19,6 +19,17 @@ pub enum Reversibility {
     Irreversible,
 }
 
+impl Reversibility {
+    /// The name used in requests and profiles.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reversible => "reversible",
+            Self::Compensable => "compensable",
+            Self::Irreversible => "irreversible",
+        }
+    }
+}
+
 /// A proposed action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -4,15 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{Evidence, Finding, FindingKind, Freshness, RecognitionStanding, Relation};
+use super::evidence::{Evidence, Finding, Freshness, RecognitionStanding, Relation};
 use super::expression::Expression;
-use super::profile::{Composition, Profile, Requirement, Rule};
+use super::profile::{Composition, Profile, Requirement, Rule, ScopeLimit};
 use super::structure::Tree;
 use super::verdict::{
     Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementOutcome, RequirementState,
     SufficientSet, Verdict,
 };
-use crate::actuation::{Mode, Request, RequestError};
+use crate::actuation::{Mode, Request, RequestError, Reversibility};
 use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
 use crate::ids::{StatementId, Timestamp};
@@ -121,7 +121,7 @@ impl<'a> Assessed<'a> {
         let profile = &declared.profile;
         let recalled: BTreeSet<StatementId> = findings
             .iter()
-            .filter(|finding| finding.kind != FindingKind::Adverse)
+            .filter(|finding| finding.kind.withdraws())
             .flat_map(|finding| finding.evidence.iter().copied())
             .collect();
         let mut requirements = BTreeMap::new();
@@ -365,7 +365,7 @@ struct Trees<'a> {
     /// Over requirements that are not met: what is missing.
     missing: Tree,
     /// The requirements that the leaves of `missing` stand for.
-    missing_leaves: Vec<(&'a Profile, String, RequirementState)>,
+    missing_leaves: Vec<MissingLeaf<'a>>,
 }
 
 impl<'a> Trees<'a> {
@@ -423,6 +423,7 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
     let is_admitted = !is_vetoed && trees.evidence.evaluate(&|_| true);
     let mut reasons = Vec::new();
     let (mut scopes, mut withheld) = (BTreeMap::new(), BTreeMap::new());
+    let mut lifted = None;
     let mode = if is_vetoed {
         for one in &assessed {
             for veto in &one.outcome.vetoes {
@@ -444,6 +445,14 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
             Mode::Continue
         } else if scopes.values().any(Vec::is_empty) {
             reasons.push(reason("nothing-left", "the limits leave nothing of a requested scope"));
+            lifted = Some(something_left(case, &assessed));
+            Mode::Defer
+        } else if is_irreversible_and_unknown(case, &assessed) {
+            // INVARIANT(missing): what is unknown about an irreversible action never yields more than defer, not even for
+            // the scopes that it does not concern.
+            let text = "what would lift a limit is unknown, and the action is irreversible";
+            reasons.push(reason("unknown-irreversible", text));
+            lifted = Some(everything_known(case, &assessed));
             Mode::Defer
         } else {
             Mode::Partial
@@ -470,13 +479,76 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
         weight: None,
         reasons,
     };
-    if is_admitted {
+    if let Some((tree, leaves)) = lifted {
+        explain_missing(&mut verdict, case, &tree, &leaves);
+    } else if is_admitted {
         explain_admitted(&mut verdict, evidence, &assessed, &trees.evidence);
     } else if !is_vetoed {
-        explain_missing(&mut verdict, case, trees);
+        explain_missing(&mut verdict, case, &trees.missing, &trees.missing_leaves);
     }
     verdict.profiles = assessed.into_iter().map(|one| one.outcome).collect();
     verdict
+}
+
+/// A requirement that is missing, with its profile.
+type MissingLeaf<'a> = (&'a Profile, String, RequirementState);
+
+/// The limits that a request runs into: each with the leaf of the requirement that would lift it.
+fn limits_on<'a>(
+    case: &Case,
+    assessed: &[Assessed<'a>],
+) -> (Vec<(&'a ScopeLimit, usize)>, Vec<MissingLeaf<'a>>) {
+    let (mut limits, mut leaves) = (Vec::new(), Vec::<MissingLeaf<'a>>::new());
+    for one in assessed {
+        for limit in &one.profile.limits {
+            let state = one.state(&limit.unless);
+            if state == RequirementState::Met || !case.request.scopes.contains_key(&limit.dimension) {
+                continue;
+            }
+            let known =
+                leaves.iter().position(|(p, name, _)| p.id == one.profile.id && *name == limit.unless);
+            let leaf = known.unwrap_or_else(|| {
+                leaves.push((one.profile, limit.unless.clone(), state));
+                leaves.len() - 1
+            });
+            limits.push((limit, leaf));
+        }
+    }
+    (limits, leaves)
+}
+
+/// What it takes for the limits to leave a value of each dimension that is asked for.
+fn something_left<'a>(case: &Case, assessed: &[Assessed<'a>]) -> (Tree, Vec<MissingLeaf<'a>>) {
+    let (limits, leaves) = limits_on(case, assessed);
+    let tree = Tree::all(case.request.scopes.iter().map(|(dimension, values)| {
+        Tree::at_least(
+            1,
+            values.iter().map(|value| {
+                let out =
+                    limits.iter().filter(|(l, _)| l.dimension == *dimension && !l.allow.contains(value));
+                Tree::all(out.map(|(_, leaf)| Tree::Leaf(*leaf)))
+            }),
+        )
+    }));
+    (tree, leaves)
+}
+
+/// What it takes for nothing to be unknown about the limits.
+fn everything_known<'a>(case: &Case, assessed: &[Assessed<'a>]) -> (Tree, Vec<MissingLeaf<'a>>) {
+    let (_, leaves) = limits_on(case, assessed);
+    let unknown = leaves.iter().enumerate().filter(|(_, (_, _, state))| *state == RequirementState::Unknown);
+    (Tree::all(unknown.map(|(leaf, _)| Tree::Leaf(leaf))), leaves)
+}
+
+/// Whether the action cannot be taken back, and the requirement that would lift a limit on it is unknown.
+fn is_irreversible_and_unknown(case: &Case, assessed: &[Assessed<'_>]) -> bool {
+    case.request.reversibility == Reversibility::Irreversible
+        && assessed.iter().any(|one| {
+            one.profile.limits.iter().any(|limit| {
+                case.request.scopes.contains_key(&limit.dimension)
+                    && one.state(&limit.unless) == RequirementState::Unknown
+            })
+        })
 }
 
 type Scopes = BTreeMap<String, Vec<String>>;
@@ -556,8 +628,8 @@ fn weakest(assessed: &[Assessed<'_>], counts: impl Fn(&Considered) -> bool) -> O
         .reduce(|a, b| a.min(&b))
 }
 
-fn explain_missing(verdict: &mut Verdict, case: &Case, trees: &Trees<'_>) {
-    let sets = trees.missing.minimal_sets();
+fn explain_missing(verdict: &mut Verdict, case: &Case, tree: &Tree, leaves: &[MissingLeaf<'_>]) {
+    let sets = tree.minimal_sets();
     verdict.truncated = sets.is_truncated();
     verdict.missing_count = sets.count;
     let subject = case.request.subjects.first().map(ToString::to_string).unwrap_or_default();
@@ -566,7 +638,7 @@ fn explain_missing(verdict: &mut Verdict, case: &Case, trees: &Trees<'_>) {
         .iter()
         .map(|set| {
             set.iter()
-                .filter_map(|leaf| trees.missing_leaves.get(*leaf))
+                .filter_map(|leaf| leaves.get(*leaf))
                 .map(|(profile, name, state)| MissingRequirement {
                     profile: profile.id.clone(),
                     requirement: name.clone(),

@@ -123,15 +123,27 @@ pub enum FindingKind {
     Adverse,
     /// An organisation in the lineage signed contradicting heads.
     Fork,
+    /// An organisation disputes what the decision would rest on.
+    Dispute,
 }
 
 impl FindingKind {
+    /// Whether the evidence that it names cannot be relied on any more. What speaks against a subject, or is disputed,
+    /// stands as evidence; a profile says whether it ends the matter.
+    pub const fn withdraws(self) -> bool {
+        match self {
+            Self::Recall | Self::Fork => true,
+            Self::Adverse | Self::Dispute => false,
+        }
+    }
+
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Recall => "recall",
             Self::Adverse => "adverse",
             Self::Fork => "fork",
+            Self::Dispute => "dispute",
         }
     }
 }

@@ -1,21 +1,57 @@
 //! CEL expressions over one piece of evidence: compiled once, boolean, without side effects.
 //!
 //! An expression that fails (a field that is not there, a type that does not fit) is not satisfied, and says why.
+//!
+//! What an evaluation costs is bounded when the expression is compiled: its length and nesting, no macro inside
+//! another, few additions and none inside a macro, so that no value grows with the square of another. And the content
+//! that it looks at is bounded too.
 
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
 use cel::{Context, Program};
 use serde::Serialize;
 
+use super::source::did_you_mean;
 use crate::codec::Value;
 use crate::ids::Timestamp;
+use crate::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_SUMS_MAX, EXPRESSION_VALUES_MAX};
 use crate::observation::Observation;
+
+/// What an expression may look at.
+const VARIABLES: [&str; 5] = ["claim", "adverse", "age_days", "content", "metrics"];
+/// The functions of the language as it is built here, operators aside.
+const FUNCTIONS: [&str; 15] = [
+    "size",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "int",
+    "uint",
+    "double",
+    "string",
+    "bytes",
+    "bool",
+    "type",
+    "dyn",
+    "min",
+    "max",
+    "has",
+];
+/// Names of types, which stand for themselves.
+const TYPES: [&str; 10] =
+    ["int", "uint", "double", "string", "bytes", "bool", "list", "map", "null_type", "type"];
 
 /// A compiled expression.
 pub struct Expression(Program);
 
 /// Why a text is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the expression does not compile: {0}")]
-pub struct ExpressionError(pub String);
+#[error("the expression does not compile: {text}")]
+pub struct ExpressionError {
+    /// What is wrong.
+    pub text: String,
+    /// At which byte of it, where that is known.
+    pub at: Option<usize>,
+}
 
 /// What an expression sees.
 #[derive(Serialize)]
@@ -31,7 +67,19 @@ impl Expression {
     /// # Errors
     /// [`ExpressionError`].
     pub fn compile(text: &str) -> Result<Self, ExpressionError> {
-        Program::compile(text).map(Self).map_err(|e| ExpressionError(e.to_string()))
+        let program = Program::compile(text).map_err(|errors| {
+            let first = errors.errors.first();
+            ExpressionError {
+                text: first.map_or_else(|| errors.to_string(), |error| error.msg.clone()),
+                at: first.and_then(|error| offset(text, error.pos)),
+            }
+        })?;
+        let mut walk = Walk { bound: Vec::new(), sums: 0, is_inside: false };
+        walk.see(program.expression(), 0).map_err(|(id, text)| ExpressionError {
+            text,
+            at: program.source_info().offset_for(id).map(|(start, _)| start as usize),
+        })?;
+        Ok(Self(program))
     }
 
     /// Whether `observation` satisfies it at `time`: `content` and `metrics` are maps, `claim` text, `adverse` boolean,
@@ -40,6 +88,11 @@ impl Expression {
     /// # Errors
     /// Why it could not be evaluated, which counts as not satisfied.
     pub fn holds(&self, observation: &Observation, time: Timestamp) -> Result<bool, String> {
+        let mut values = 0;
+        observation.content.values().for_each(|value| count(value, &mut values));
+        if values > EXPRESSION_VALUES_MAX {
+            return Err(format!("its content has more than {EXPRESSION_VALUES_MAX} values"));
+        }
         let mut context = Context::default();
         let scope = Scope {
             claim: &observation.claim,
@@ -63,6 +116,108 @@ impl Expression {
     }
 }
 
+/// A place in lines and columns, from 1, as bytes from the beginning.
+fn offset(text: &str, (line, column): (isize, isize)) -> Option<usize> {
+    let before = usize::try_from(line.checked_sub(1)?).ok()?;
+    let lines: usize = text.split_inclusive('\n').take(before).map(str::len).sum();
+    Some(lines + usize::try_from(column.checked_sub(1)?).ok()?)
+}
+
+fn count(value: &Value, values: &mut usize) {
+    *values += 1;
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| count(item, values)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| count(value, values)),
+        _ => {}
+    }
+}
+
+/// A walk over a syntax tree, which ends at the first part that may not be there.
+struct Walk<'e> {
+    /// Variables of the macros around.
+    bound: Vec<&'e str>,
+    sums: usize,
+    is_inside: bool,
+}
+
+type Seen = Result<(), (u64, String)>;
+
+impl<'e> Walk<'e> {
+    fn see(&mut self, part: &'e IdedExpr, depth: usize) -> Seen {
+        let refuse = |text: String| Err((part.id, text));
+        if depth > EXPRESSION_DEPTH_MAX {
+            return refuse(format!("it is nested deeper than {EXPRESSION_DEPTH_MAX} levels"));
+        }
+        let depth = depth + 1;
+        match &part.expr {
+            Expr::Ident(name) => {
+                let is_known = name.starts_with('@')
+                    || self.bound.contains(&name.as_str())
+                    || VARIABLES.contains(&name.as_str())
+                    || TYPES.contains(&name.as_str());
+                if is_known {
+                    return Ok(());
+                }
+                let known = did_you_mean(name, VARIABLES);
+                let all = VARIABLES.join(", ");
+                refuse(format!("there is no variable {name:?}, only {all}{known}"))
+            }
+            Expr::Call(call) => {
+                self.call(call).map_err(|text| (part.id, text))?;
+                call.target.iter().try_for_each(|target| self.see(target, depth))?;
+                call.args.iter().try_for_each(|argument| self.see(argument, depth))
+            }
+            Expr::Comprehension(each) => {
+                if self.is_inside {
+                    return refuse("a macro such as all or exists stands inside another".into());
+                }
+                self.see(&each.iter_range, depth)?;
+                self.see(&each.accu_init, depth)?;
+                self.bound.push(&each.iter_var);
+                self.bound.extend(each.iter_var2.as_deref());
+                self.bound.push(&each.accu_var);
+                self.is_inside = true;
+                self.see(&each.loop_cond, depth)?;
+                self.see(&each.loop_step, depth)?;
+                self.see(&each.result, depth)?;
+                self.is_inside = false;
+                self.bound.clear();
+                Ok(())
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.see(element, depth)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => {
+                    self.see(&entry.key, depth)?;
+                    self.see(&entry.value, depth)
+                }
+                EntryExpr::StructField(field) => self.see(&field.value, depth),
+            }),
+            Expr::Select(select) => self.see(&select.operand, depth),
+            Expr::Struct(_) => refuse("there are no messages here".into()),
+            Expr::Literal(_) | Expr::Unspecified => Ok(()),
+        }
+    }
+
+    fn call(&mut self, call: &CallExpr) -> Result<(), String> {
+        let name = call.func_name.as_str();
+        if name.starts_with(|c: char| c.is_ascii_alphabetic()) && !FUNCTIONS.contains(&name) {
+            return Err(format!("there is no function {name:?} here{}", did_you_mean(name, FUNCTIONS)));
+        }
+        // Macros add to their own result, which is theirs to bound.
+        let is_macros_own = matches!(call.args.first().map(|first| &first.expr), Some(Expr::Ident(name)) if name.starts_with('@'));
+        if name == cel::common::ast::operators::ADD && !is_macros_own {
+            self.sums += 1;
+            if self.is_inside {
+                return Err("an addition inside a macro; add up outside of it".into());
+            }
+            if self.sums > EXPRESSION_SUMS_MAX {
+                return Err(format!("it has more than {EXPRESSION_SUMS_MAX} additions"));
+            }
+        }
+        Ok(())
+    }
+}
+
 fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Integer(n) => i64::try_from(*n).map_or(cel::Value::Null, cel::Value::Int),
@@ -78,5 +233,43 @@ fn to_cel(value: &Value) -> cel::Value {
             map.into()
         }
         _ => cel::Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_cost_too_much_is_no_expression() {
+        let nested = "content.a.all(x, content.b.exists(y, x == y))";
+        let adds = "content.a.all(x, x + 1 > 0)";
+        let many = ["content.a"; EXPRESSION_SUMS_MAX + 2].join(" + ");
+        let deep = format!("{}true", "!".repeat(EXPRESSION_DEPTH_MAX + 2));
+        let selects = format!("content{}", ".a".repeat(EXPRESSION_DEPTH_MAX + 2));
+        let cases = [
+            (nested, "inside another"),
+            (adds, "addition"),
+            (&many, "additions"),
+            (&selects, "nested"),
+            ("contnet.a == 1", "did you mean \"content\""),
+            ("content.name.startWith('x')", "did you mean \"startsWith\""),
+            ("x == 1", "no variable \"x\""),
+        ];
+        for (text, expected) in cases {
+            let error = Expression::compile(text).err().unwrap_or_else(|| panic!("{text} compiles"));
+            assert!(error.to_string().contains(expected), "{text}: {error}");
+        }
+        // Pairs of negations cancel each other in the parser, or nest; either way they are bounded.
+        let _ = Expression::compile(&deep);
+        for text in [
+            "content.a.all(x, x > 0) && content.b.exists(y, y == 'z')",
+            "size(content.list) > 2 && has(content.when) && !adverse",
+            "content.items.map(x, x.name).exists(n, n == 'a')",
+            "'a' in content.list && metrics.auroc + 10 > age_days",
+            "claim.startsWith('audit/') ? content.grade >= 2 : string(content.n) == '1'",
+        ] {
+            assert!(Expression::compile(text).is_ok(), "{text}: {:?}", Expression::compile(text).err());
+        }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::decision::{Activation, Basis, Decision, EvidenceRef};
+use super::dispute;
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
 use super::evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
@@ -146,6 +147,7 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
     let mut findings = recalls(inputs, &evidence, &reached);
     findings.extend(adverse(&evidence));
     findings.extend(forks(inputs, &evidence));
+    findings.extend(dispute::findings(inputs, &evidence, &reached));
     Ok(Case {
         request: inputs.request.clone(),
         time: inputs.time,

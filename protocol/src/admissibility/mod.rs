@@ -5,10 +5,13 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`profile`] | the declared policy and its TOML form |
+//! | [`profile`], [`source`] | the declared policy, its TOML form, and what can be wrong with it |
 //! | [`evidence`] | what is weighed, and findings that speak against it |
 //! | [`gather`] | from chains and statements to a case |
+//! | [`dispute`] | disputes of what a decision rests on |
 //! | [`mod@evaluate`] | from a case to a verdict |
+//! | [`scenario`] | situations in files, with the verdicts that are expected |
+//! | [`what_if`] | the same decision under other circumstances, or another profile |
 //! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
 //! | `diagram`, [`mod@count`] | all minimal sets at once, and how many they are |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
@@ -16,13 +19,17 @@
 pub mod count;
 pub mod decision;
 mod diagram;
+pub mod dispute;
 pub mod evaluate;
 pub mod evidence;
 pub mod expression;
 pub mod gather;
 pub mod profile;
+pub mod scenario;
+pub mod source;
 pub mod structure;
 pub mod verdict;
+pub mod what_if;
 
 pub use count::SetCount;
 pub use decision::{Activation, Basis, Decision, EvidenceRef};

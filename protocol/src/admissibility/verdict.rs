@@ -38,6 +38,17 @@ pub enum RequirementState {
     Unknown,
 }
 
+impl RequirementState {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Unmet => "unmet",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// One piece of evidence, as one requirement saw it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

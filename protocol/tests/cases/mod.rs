@@ -134,7 +134,7 @@ fn declared(dice: &mut Dice<'_>, n: usize) -> DeclaredProfile {
         rule: rule(dice, &names, 0),
         requirements,
         vetoes: dice
-            .some(&[FindingKind::Recall, FindingKind::Adverse, FindingKind::Fork])
+            .some(&[FindingKind::Recall, FindingKind::Adverse, FindingKind::Fork, FindingKind::Dispute])
             .into_iter()
             .collect(),
         limits: if dice.once_in(4) { vec![limit] } else { Vec::new() },
@@ -272,7 +272,12 @@ fn observation(dice: &mut Dice<'_>, effective: u64) -> Observation {
 
 fn finding(dice: &mut Dice<'_>, evidence: usize) -> Finding {
     Finding {
-        kind: dice.pick(&[FindingKind::Recall, FindingKind::Adverse, FindingKind::Fork]),
+        kind: dice.pick(&[
+            FindingKind::Recall,
+            FindingKind::Adverse,
+            FindingKind::Fork,
+            FindingKind::Dispute,
+        ]),
         organisation: organisation(0),
         statement: None,
         evidence: vec![statement(dice.below(evidence + 1))],

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil_protocol::actuation::Mode;
+use counterfoil_protocol::actuation::{Mode, Reversibility};
 use counterfoil_protocol::admissibility::verdict::{Outcome, RequirementState};
 use counterfoil_protocol::admissibility::{
     Case, Composition, Evidence, FindingKind, Freshness, Profile, ReceiptStanding, RecognitionStanding,
@@ -204,9 +204,21 @@ pub(crate) fn expected(case: &Case) -> Option<Expected> {
         let is_limited = profiles
             .iter()
             .any(|p| p.limits.iter().any(|limit| at(&p.id, &limit.unless) != RequirementState::Met));
-        expected.mode = if is_limited { Mode::Partial } else { Mode::Continue };
-        expected.withheld = is_limited.then(|| "south".to_owned()).into_iter().collect();
-        explain_admitted(case, &mut expected, &asked, &admitted_by);
+        let is_unknown = profiles
+            .iter()
+            .any(|p| p.limits.iter().any(|limit| at(&p.id, &limit.unless) == RequirementState::Unknown));
+        let cannot_be_undone = case.request.reversibility == Reversibility::Irreversible;
+        if is_unknown && cannot_be_undone {
+            expected.mode = Mode::Defer;
+            let lifting =
+                profiles.iter().flat_map(|p| p.limits.iter().map(|l| (p.id.clone(), l.unless.clone())));
+            let open = lifting.filter(|(profile, name)| at(profile, name) == RequirementState::Unknown);
+            expected.missing = BTreeSet::from([open.collect()]);
+        } else {
+            expected.mode = if is_limited { Mode::Partial } else { Mode::Continue };
+            expected.withheld = is_limited.then(|| "south".to_owned()).into_iter().collect();
+            explain_admitted(case, &mut expected, &asked, &admitted_by);
+        }
     } else {
         let refuses =
             |profile: &Profile| profile.missing.get(&case.request.reversibility) == Some(&Mode::Refuse);
@@ -349,8 +361,9 @@ fn seen(case: &Case, profile: &Profile, requirement: &Requirement) -> Vec<Seen> 
 fn refusals(case: &Case, requirement: &Requirement, item: &Evidence) -> BTreeSet<&'static str> {
     let observation = &item.observation;
     let age_days = case.time.0.saturating_sub(observation.effective.0) / 86_400;
-    let withdrawn =
-        case.findings.iter().any(|f| f.kind != FindingKind::Adverse && f.evidence.contains(&item.statement));
+    let withdrawn = case.findings.iter().any(|f| {
+        [FindingKind::Recall, FindingKind::Fork].contains(&f.kind) && f.evidence.contains(&item.statement)
+    });
     let expression = requirement.expression.as_ref().is_none_or(|text| expression(text, item, age_days));
     let is_role = requirement.roles.is_empty() || requirement.roles.iter().any(|p| matches(p, &item.role));
     [

@@ -2,7 +2,15 @@
 
 import { utf8 } from "../bytes.js";
 import type { Value } from "../cbor.js";
-import { EXPRESSION_BYTES_MAX, LINEAGE_DEPTH_MAX, REQUIREMENTS_MAX, RULE_DEPTH_MAX } from "../limits.js";
+import {
+  EXPRESSION_BYTES_MAX,
+  LABEL_BYTES_MAX,
+  LINEAGE_DEPTH_MAX,
+  PATTERNS_MAX,
+  REQUIREMENTS_MAX,
+  RULE_DEPTH_MAX,
+  RULE_PARTS_MAX,
+} from "../limits.js";
 import * as shape from "../shape.js";
 import { AUTHORITY_KINDS } from "./identity.js";
 import { isLabel, mode, reversibility, rule } from "./parts.js";
@@ -41,6 +49,8 @@ const requirement = shape.record({
   distinct: shape.otherwise(shape.upTo(255), 1),
   owner: shape.optional(shape.text),
 });
+
+type Requirement = ReturnType<typeof requirement>;
 
 /** How many of the parts have to hold; a requirement by its name. */
 export type Rule = string | { need: number; of: Rule[] };
@@ -87,7 +97,7 @@ const profileFields = shape.record({
   ),
   requirements: shape.required(shape.dictionary(shape.text, requirement)),
   rule: shape.required<Rule>((value, where) => readRule(value, where, 0)),
-  vetoes: shape.many(shape.oneOf(["recall", "adverse", "fork"])),
+  vetoes: shape.many(shape.oneOf(["recall", "adverse", "fork", "dispute"])),
   limits: shape.many(
     shape.record({
       unless: shape.required(shape.text),
@@ -104,6 +114,47 @@ function names(rule: Rule): string[] {
   return typeof rule === "string" ? [rule] : rule.of.flatMap(names);
 }
 
+function parts(rule: Rule): number {
+  return typeof rule === "string" ? 1 : rule.of.reduce((sum, part) => sum + parts(part), 1);
+}
+
+const CLAIM_TYPE = /^[a-z0-9._-]+(\/[a-z0-9._-]+)*$/;
+
+/** A word, or the beginning of one before a star; for claims one that fits a claim type. */
+function checkPattern(pattern: string, isClaim: boolean): void {
+  rule(isLabel(pattern), `a pattern has 1 to ${LABEL_BYTES_MAX} bytes`);
+  const isWhole = !pattern.endsWith("*");
+  const beginning = isWhole ? pattern : pattern.slice(0, -1);
+  rule(!beginning.includes("*"), `${pattern}: a star stands at the end of a pattern and nowhere else`);
+  rule(!isClaim || CLAIM_TYPE.test(isWhole ? beginning : `${beginning}x`), `${pattern} fits no claim type`);
+}
+
+function checkPatterns(patterns: string[], isClaim: boolean): void {
+  checkCount("patterns", patterns.length);
+  patterns.forEach((pattern) => checkPattern(pattern, isClaim));
+}
+
+function checkCount(what: string, found: number): void {
+  rule(found <= PATTERNS_MAX, `${found} ${what}, where at most ${PATTERNS_MAX} are allowed`);
+}
+
+function checkRequirement(name: string, wanted: Requirement): void {
+  const depth = wanted.reached?.depth ?? 1;
+  rule(isLabel(name), "a requirement's name has 1 to 256 bytes");
+  rule(
+    wanted.claims.length > 0 && wanted.distinct > 0 && depth > 0 && depth <= LINEAGE_DEPTH_MAX,
+    `requirement ${name} names no claim, or asks for no authority`,
+  );
+  rule(wanted.reached?.edges.length !== 0, `requirement ${name} names no edge`);
+  checkPatterns(wanted.claims, true);
+  checkPatterns(wanted.roles, false);
+  checkCount("organisations", wanted.organisations.length);
+  checkCount("kinds", wanted.kinds.length);
+  checkCount("edges", wanted.reached?.edges.length ?? 0);
+  rule(utf8(wanted.expression ?? "").length <= EXPRESSION_BYTES_MAX, `the expression of ${name} is too long`);
+  rule(wanted.owner === undefined || isLabel(wanted.owner), "an owner has 1 to 256 bytes");
+}
+
 export const profile: shape.Read<Profile> = (value, where) => {
   const found = profileFields(value, where);
   for (const text of [found.id, found.title, found.family]) {
@@ -111,14 +162,20 @@ export const profile: shape.Read<Profile> = (value, where) => {
   }
   const requirements = found.requirements.size;
   rule(requirements > 0 && requirements <= REQUIREMENTS_MAX, `${requirements} requirements, where 1 to ${REQUIREMENTS_MAX} are allowed`);
-  for (const [name, wanted] of found.requirements) {
-    const depth = wanted.reached?.depth ?? 1;
-    rule(isLabel(name), "a requirement's name has 1 to 256 bytes");
-    rule(
-      wanted.claims.length > 0 && wanted.distinct > 0 && depth > 0 && depth <= LINEAGE_DEPTH_MAX,
-      `requirement ${name} names no claim, or asks for no authority`,
-    );
-    rule(utf8(wanted.expression ?? "").length <= EXPRESSION_BYTES_MAX, `the expression of ${name} is too long`);
+  rule(found.version > 0n, "versions are counted from 1");
+  rule(found.actions.length > 0, "it applies to no action");
+  checkPatterns(found.actions, false);
+  checkCount("jurisdictions", found.jurisdictions.length);
+  checkCount("half-lives", found["half-life-days"].size);
+  for (const pattern of found["half-life-days"].keys()) checkPattern(pattern, true);
+  checkCount("metrics", found.quality.size);
+  for (const name of found.quality.keys()) rule(isLabel(name), "a metric's name has 1 to 256 bytes");
+  for (const [name, wanted] of found.requirements) checkRequirement(name, wanted);
+  rule(parts(found.rule) <= RULE_PARTS_MAX, `the rule has more than ${RULE_PARTS_MAX} parts`);
+  checkCount("limits", found.limits.length);
+  for (const limit of found.limits) {
+    rule(isLabel(limit.dimension), "a dimension has 1 to 256 bytes");
+    checkCount("values", limit.allow.length);
   }
   for (const name of [...names(found.rule), ...found.limits.map((limit) => limit.unless)]) {
     rule(found.requirements.has(name), `requirement ${name} is not declared`);

@@ -1,19 +1,18 @@
 //! Profiles: declared, versioned admissibility policies. TOML for people, canonical CBOR in the chain.
 
+mod check;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::evidence::FindingKind;
-use super::expression::{Expression, ExpressionError};
+use super::source::{self, Fault, Place, Remark, Severity};
 use crate::actuation::{Mode, Request, Reversibility};
 use crate::identity::AuthorityKind;
 use crate::identity::credential::pattern_matches;
 use crate::ids::OrganisationId;
-use crate::limits::{
-    EXPRESSION_BYTES_MAX, LABEL_BYTES_MAX, LINEAGE_DEPTH_MAX, REQUIREMENTS_MAX, RULE_DEPTH_MAX,
-};
 use crate::lineage::EdgeKind;
 use crate::weighting::{Dimension, Ppm, Rubric};
 
@@ -204,62 +203,76 @@ fn is_one(n: &u8) -> bool {
     *n == 1
 }
 
-/// Why a profile is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProfileError {
-    /// Not TOML of the right shape; the text names line and column.
-    #[error("{0}")]
-    Toml(String),
-    /// A label is empty or too long.
-    #[error("{0} has 1 to {LABEL_BYTES_MAX} bytes")]
-    Label(String),
-    /// Too many or no requirements.
-    #[error("{0} requirements, where 1 to {REQUIREMENTS_MAX} are allowed")]
-    Requirements(usize),
-    /// The rule is nested too deep.
-    #[error("the rule is nested deeper than {RULE_DEPTH_MAX} levels")]
-    Depth,
-    /// The rule or a limit names a requirement that does not exist.
-    #[error("requirement {name:?} is not declared{suggestion}")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// ` ; did you mean ...`, or nothing.
-        suggestion: String,
-    },
-    /// A threshold that cannot be met, or is met by nothing.
-    #[error("at_least {need} of {of} can never decide anything")]
-    Threshold {
-        /// How many are asked for.
-        need: u16,
-        /// How many there are.
-        of: usize,
-    },
-    /// A requirement without claims, or one that asks for nobody.
-    #[error("requirement {0:?} names no claim, or asks for no authority")]
-    Empty(String),
-    /// An expression does not compile.
-    #[error("requirement {name:?}: {error}")]
-    Expression {
-        /// The requirement.
-        name: String,
-        /// What is wrong.
-        error: ExpressionError,
-    },
-    /// A mode that missing information must not lead to.
-    #[error("missing information leads to defer or refuse, not to {0}")]
-    Missing(Mode),
+/// Why a profile is not valid: one remark or more, of which at least one is an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileError(pub Vec<Remark>);
+
+impl fmt::Display for ProfileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.0.iter().filter(|remark| remark.severity == Severity::Error);
+        for (n, remark) in errors.enumerate() {
+            let between = if n == 0 { "" } else { "; " };
+            write!(f, "{between}{remark}")?;
+        }
+        Ok(())
+    }
 }
 
+impl std::error::Error for ProfileError {}
+
+/// What came of reading a profile's file.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The profile, where nothing is wrong with it.
+    pub profile: Option<Profile>,
+    /// Errors and warnings, in the order of the file.
+    pub remarks: Vec<Remark>,
+}
+
+/// Stand-ins for fields that are missing, so that the rest of the file is read all the same.
+const FILLERS: &[(&str, &str)] = &[
+    ("claims", "['*']"),
+    ("edges", "['derived-from']"),
+    ("depth", "1"),
+    ("floor", "0"),
+    ("target", "0"),
+    ("unless", "'?'"),
+    ("dimension", "'?'"),
+    ("allow", "[]"),
+    ("id", "'?'"),
+    ("version", "1"),
+    ("title", "'?'"),
+    ("family", "'?'"),
+    ("actions", "['*']"),
+    ("requirements", "{}"),
+    ("rule", "'?'"),
+];
+
 impl Profile {
+    /// Reads a profile from TOML and checks it. Every mistake of the file is named, each with line and column, and what
+    /// was probably meant.
+    pub fn read(text: &str) -> Reading {
+        let read = source::read::<Self>(text, FILLERS);
+        let mut remarks = read.remarks;
+        let mut is_valid = remarks.is_empty();
+        if let (Some(profile), Some(source)) = (&read.value, &read.source) {
+            let follows = |fault: &Fault| read.dropped.iter().any(|place| follows_from(fault, place));
+            for fault in check::faults(profile).iter().filter(|fault| !follows(fault)) {
+                is_valid &= fault.severity == Severity::Warning;
+                remarks.push(source.remark(fault));
+            }
+        }
+        remarks.sort_by_key(|remark| remark.at.as_ref().map(|at| (at.line, at.column)));
+        Reading { profile: read.value.filter(|_| is_valid), remarks }
+    }
+
     /// Reads a profile from TOML and checks it.
     ///
     /// # Errors
-    /// [`ProfileError`]; for TOML it names line and column, and the fields that exist.
+    /// [`ProfileError`].
     pub fn from_toml(text: &str) -> Result<Self, ProfileError> {
-        let profile: Self = toml::from_str(text).map_err(|e| ProfileError::Toml(e.to_string()))?;
-        profile.check()?;
-        Ok(profile)
+        let reading = Self::read(text);
+        reading.profile.ok_or(ProfileError(reading.remarks))
     }
 
     /// Checks what the type alone cannot say: names, sizes, depth, thresholds, expressions.
@@ -267,69 +280,9 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`].
     pub fn check(&self) -> Result<(), ProfileError> {
-        for (what, text) in [("id", &self.id), ("title", &self.title), ("family", &self.family)] {
-            if text.is_empty() || text.len() > LABEL_BYTES_MAX {
-                return Err(ProfileError::Label(what.to_owned()));
-            }
-        }
-        if self.requirements.is_empty() || self.requirements.len() > REQUIREMENTS_MAX {
-            return Err(ProfileError::Requirements(self.requirements.len()));
-        }
-        for (name, requirement) in &self.requirements {
-            if name.is_empty() || name.len() > LABEL_BYTES_MAX {
-                return Err(ProfileError::Label(format!("requirement name {name:?}")));
-            }
-            let reach = requirement.reached.as_ref().map_or(1, |reach| usize::from(reach.depth));
-            if requirement.claims.is_empty()
-                || requirement.distinct == 0
-                || reach == 0
-                || reach > LINEAGE_DEPTH_MAX
-            {
-                return Err(ProfileError::Empty(name.clone()));
-            }
-            if let Some(expression) = &requirement.expression {
-                if expression.len() > EXPRESSION_BYTES_MAX {
-                    return Err(ProfileError::Label(format!("expression of {name:?}")));
-                }
-                Expression::compile(expression)
-                    .map_err(|error| ProfileError::Expression { name: name.clone(), error })?;
-            }
-        }
-        self.check_rule(&self.rule, 0)?;
-        self.limits.iter().try_for_each(|limit| self.check_name(&limit.unless))?;
-        match self.missing.values().find(|mode| !matches!(mode, Mode::Defer | Mode::Refuse)) {
-            Some(mode) => Err(ProfileError::Missing(*mode)),
-            None => Ok(()),
-        }
-    }
-
-    fn check_rule(&self, rule: &Rule, depth: usize) -> Result<(), ProfileError> {
-        if depth > RULE_DEPTH_MAX {
-            return Err(ProfileError::Depth);
-        }
-        let (parts, need) = match rule {
-            Rule::Requirement(name) => return self.check_name(name),
-            Rule::All { all } => (all, all.len()),
-            Rule::Any { any } => (any, 1),
-            Rule::AtLeast { at_least, of } => (of, usize::from(*at_least)),
-        };
-        if need == 0 || need > parts.len() || parts.len() > REQUIREMENTS_MAX {
-            let need = u16::try_from(need).unwrap_or(u16::MAX);
-            return Err(ProfileError::Threshold { need, of: parts.len() });
-        }
-        parts.iter().try_for_each(|part| self.check_rule(part, depth + 1))
-    }
-
-    fn check_name(&self, name: &str) -> Result<(), ProfileError> {
-        if self.requirements.contains_key(name) {
-            return Ok(());
-        }
-        let nearest = self.requirements.keys().min_by_key(|known| (distance(known, name), known.len()));
-        let suggestion = nearest
-            .filter(|known| distance(known, name) <= 1 + name.len() / 3)
-            .map(|known| format!("; did you mean {known:?}?"))
-            .unwrap_or_default();
-        Err(ProfileError::Unknown { name: name.to_owned(), suggestion })
+        let remarks: Vec<Remark> = check::faults(self).iter().map(Remark::bare).collect();
+        let is_valid = remarks.iter().all(|remark| remark.severity == Severity::Warning);
+        if is_valid { Ok(()) } else { Err(ProfileError(remarks)) }
     }
 
     /// Whether it applies to a request.
@@ -344,23 +297,17 @@ impl Profile {
     }
 }
 
-/// Edit distance, for suggestions.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (j, y) in b.iter().enumerate() {
-            let above = row.get(j + 1).copied().unwrap_or_default();
-            left = (above + 1).min(left + 1).min(diagonal + usize::from(x != *y));
-            next.push(left);
-            diagonal = above;
+/// Whether a fault is only there because a part of the file was left out that was wrong already.
+fn follows_from(fault: &Fault, dropped: &Place) -> bool {
+    let top = |key: &str| Place::default().key(key);
+    let is_about_it = dropped.is_in(&fault.place) || fault.place.is_in(dropped);
+    is_about_it
+        || match fault.check {
+            // A requirement that was left out as a whole, or all of them.
+            "unknown-requirement" => dropped.is_in(&top("requirements")) && dropped.0.len() <= 2,
+            "unused" => dropped.is_in(&top("rule")) || dropped.is_in(&top("limits")),
+            _ => false,
         }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -418,16 +365,114 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_a_way_out() {
         for (from, to, expected) in [
-            ("\"evaluation\", {", "\"evaluatoin\", {", "did you mean \"evaluation\""),
-            ("at_least = 1", "at_least = 2", "at_least 2 of 1"),
-            ("vetoes =", "vetos =", "line 7"),
+            (
+                "\"evaluation\", {",
+                "\"evaluatoin\", {",
+                "line 8, column 25: requirement \"evaluatoin\" is not declared; did you mean \"evaluation\"?",
+            ),
+            ("at_least = 1", "at_least = 2", "line 8, column 52: at_least 2 of 1"),
+            ("vetoes =", "vetos =", "line 7, column 9: unknown field `vetos`"),
+            ("[\"recall\"]", "[\"recal\"]", "did you mean \"recall\"?"),
             ("of = [\"assessment\"] }", "of = [\"assessment\"], any = [\"evaluation\"] }", "line 8"),
-            ("irreversible = \"refuse\"", "irreversible = \"continue\"", "not to continue"),
-            ("content.sensitivity_ppm >=", "content.sensitivity_ppm >=>", "expression"),
-            ("quality = 500000", "quality = 5000000", "more than 1000000"),
+            (
+                "irreversible = \"refuse\"",
+                "irreversible = \"continue\"",
+                "line 9, column 36: missing information leads to defer or refuse, not to continue",
+            ),
+            (
+                "content.sensitivity_ppm >=",
+                "content.sensitivity_ppm >=>",
+                "line 14, column 49: the expression",
+            ),
+            (
+                "content.sensitivity_ppm >=",
+                "contents.sensitivity_ppm >=",
+                "line 14, column 23: the expression does not compile: there is no variable \"contents\"",
+            ),
+            ("quality = 500000", "quality = 5000000", "line 13, column 30: 5000000 is more than 1000000"),
+            ("quality = 500000", "qualty = 500000", "did you mean \"quality\"?"),
+            ("\"evaluation/*\"", "\"evaluation*/\"", "a star stands at the end"),
+            ("\"evaluation/*\"", "\"Evaluation/*\"", "fits no claim type"),
+            ("title =", "titel =", "missing field `title`"),
+            ("id = \"clinical\"", "id = clinical", "line 2"),
+            ("depth = 3", "depth = 65", "1 to 64 edges"),
         ] {
             let error = Profile::from_toml(&SAMPLE.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_are_named_at_once_and_none_that_follows_from_another() {
+        let text = SAMPLE
+            .replace("version = 1", "version = \"one\"")
+            .replace("vetoes = [\"recall\"]", "vetoes = [\"recal\", \"fork\"]")
+            .replace("rule = { all = [\"evaluation\"", "rule = { all = [\"evaluatoin\"")
+            .replace("claims = [\"evaluation/*\"]", "claim = [\"evaluation/*\"]")
+            .replace("kinds =", "kind =")
+            .replace("depth = 3", "depth = 0");
+        let remarks = Profile::read(&text).remarks;
+        let found: Vec<(usize, &str)> =
+            remarks.iter().map(|remark| (remark.at.as_ref().unwrap().line, remark.check.as_str())).collect();
+        let lines: Vec<usize> = found.iter().map(|(line, _)| *line).collect();
+        assert!(Profile::read(&text).profile.is_none());
+        for line in [3, 7, 8, 12, 18, 19] {
+            assert!(lines.contains(&line), "line {line} of {remarks:#?}");
+        }
+        assert!(found.len() <= 8, "{remarks:#?}");
+        let first = remarks.iter().find(|remark| remark.check == "unknown-requirement");
+        assert!(first.is_none_or(|remark| remark.text.contains("evaluatoin")));
+        let excerpt = remarks.iter().find(|r| r.at.as_ref().unwrap().line == 7).unwrap().excerpt().unwrap();
+        assert_eq!(excerpt, "7 |         vetoes = [\"recal\", \"fork\"]\n  |                   ^^^^^^^");
+    }
+
+    #[test]
+    fn a_requirement_that_nothing_asks_for_is_a_warning() {
+        let text = SAMPLE.replace("{ at_least = 1, of = [\"assessment\"] }", "\"evaluation\"");
+        let reading = Profile::read(&text);
+        assert!(reading.profile.is_some());
+        let [warning] = reading.remarks.as_slice() else { panic!("{:?}", reading.remarks) };
+        assert_eq!((warning.severity, warning.check.as_str()), (Severity::Warning, "unused"));
+        assert_eq!(warning.at.as_ref().map(|at| at.line), Some(16));
+    }
+
+    #[test]
+    fn everything_that_costs_time_has_its_bound() {
+        let good = Profile::from_toml(SAMPLE).unwrap();
+        let leaf = || Rule::Requirement("evaluation".into());
+        let wide = Rule::Any { any: vec![Rule::Any { any: (0..64).map(|_| leaf()).collect() }; 9] };
+        let deep = (0..10).fold(leaf(), |rule, _| Rule::All { all: vec![rule] });
+        let many: Vec<String> = (0..65).map(|n| format!("claim/{n}")).collect();
+        let requirement = good.requirements["evaluation"].clone();
+        let limit = ScopeLimit { unless: "evaluation".into(), dimension: "d".into(), allow: vec![] };
+        let with = |change: &dyn Fn(&mut Profile)| {
+            let mut profile = good.clone();
+            change(&mut profile);
+            profile.check().unwrap_err().to_string()
+        };
+        for (error, expected) in [
+            (with(&|p| p.rule = wide.clone()), "more than 512 parts"),
+            (with(&|p| p.rule = deep.clone()), "deeper than 8"),
+            (with(&|p| p.actions = many.clone()), "65 patterns"),
+            (with(&|p| p.half_life_days = many.iter().map(|c| (c.clone(), 1)).collect()), "65 half-lives"),
+            (with(&|p| p.limits = vec![limit.clone(); 65]), "65 limits"),
+            (with(&|p| p.version = 0), "from 1"),
+            (with(&|p| p.actions.clear()), "no action"),
+            (
+                with(&|p| p.requirements.extend(many.iter().map(|n| (n.clone(), requirement.clone())))),
+                "67 requirements",
+            ),
+            (
+                with(&|p| {
+                    p.requirements.insert(
+                        "evaluation".into(),
+                        Requirement { expression: Some("true &&".repeat(400)), ..requirement.clone() },
+                    );
+                }),
+                "at most 2048 bytes",
+            ),
+        ] {
+            assert!(error.contains(expected), "{error}");
         }
     }
 }
