@@ -30,6 +30,7 @@ use super::{scitt, witness};
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;
+use crate::service::what_if::Suppose;
 use crate::service::{Node, ServiceError};
 
 /// Largest body of a request, in bytes: a document in base64, and some.
@@ -104,6 +105,19 @@ pub struct RecallBody {
     pub reason: String,
 }
 
+/// A dispute.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisputeBody {
+    /// Of which statement.
+    pub statement: String,
+    /// Why.
+    pub reason: String,
+    /// Whether the own dispute is taken back.
+    #[serde(default)]
+    pub withdraw: bool,
+}
+
 /// A vote.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,6 +170,16 @@ pub struct ActivateBody {
 pub struct TextBody {
     /// The text.
     pub text: String,
+}
+
+/// A profile that is to be tried on past decisions.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShadowBody {
+    /// The profile, in TOML.
+    pub text: String,
+    /// Of the decisions from the first to the last second.
+    pub period: (Timestamp, Timestamp),
 }
 
 /// A wish for a backup.
@@ -232,8 +256,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/activations", post(activate))
         .route("/v1/decisions", post(decide))
         .route("/v1/decisions/{id}", get(why))
+        .route("/v1/decisions/{id}/what-if", post(what_if))
+        .route("/v1/shadow", post(shadow))
         .route("/v1/effects", post(effect))
         .route("/v1/recalls", post(recall))
+        .route("/v1/disputes", post(dispute))
         .route("/v1/recalls/{id}/acknowledgements", get(acknowledgements))
         .route(
             "/v1/trace/{text}",
@@ -489,6 +516,16 @@ async fn why(State(node): Shared, Path(id): Path<String>) -> Answered {
     run(node, move |node| node.why(&node.resolve(&id)?)).await
 }
 
+async fn what_if(State(node): Shared, Path(id): Path<String>, bytes: Bytes) -> Answered {
+    let suppose: Suppose = body(&bytes)?;
+    run(node, move |node| node.what_if(&node.resolve(&id)?, &suppose)).await
+}
+
+async fn shadow(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: ShadowBody = body(&bytes)?;
+    run(node, move |node| node.shadow(&wish.text, wish.period)).await
+}
+
 async fn effect(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: EffectBody = body(&bytes)?;
     run(node, move |node| node.report_effect(&node.resolve(&wish.permit)?, wish.observed)).await
@@ -497,6 +534,11 @@ async fn effect(State(node): Shared, bytes: Bytes) -> Answered {
 async fn recall(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: RecallBody = body(&bytes)?;
     run(node, move |node| node.recall(&node.resolve(&wish.statement)?, &wish.reason)).await
+}
+
+async fn dispute(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: DisputeBody = body(&bytes)?;
+    run(node, move |node| node.dispute(node.resolve(&wish.statement)?, &wish.reason, wish.withdraw)).await
 }
 
 async fn acknowledgements(State(node): Shared, Path(id): Path<String>) -> Answered {

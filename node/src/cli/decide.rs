@@ -40,6 +40,9 @@ pub(super) struct Decide {
 pub(super) struct Why {
     /// The decision
     id: String,
+    /// Each step of each weight
+    #[arg(long)]
+    weights: bool,
 }
 
 /// Permits
@@ -158,6 +161,12 @@ impl Why {
                         let terms = [&translation.role, &translation.claim];
                         for term in terms.into_iter().flatten() {
                             context.out.detail(format!("    {} read as {}", term.foreign, term.own));
+                        }
+                    }
+                    if self.weights {
+                        for step in &item.weighed.derivation {
+                            let (dimension, value) = (step.dimension.name(), step.value.get());
+                            context.out.detail(format!("    {dimension}: {} -> {value}", step.found));
                         }
                     }
                     for reason in &item.refused {

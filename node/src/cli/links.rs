@@ -1,4 +1,4 @@
-//! `link`, `links`, `accept`, `refuse`.
+//! `link`, `dispute`, `links`, `accept`, `refuse`.
 
 use clap::Args;
 use counterfoil_protocol::mesh::{Answer, Relation};
@@ -6,7 +6,7 @@ use counterfoil_protocol::mesh::{Answer, Relation};
 use super::Context;
 use super::client::segment;
 use super::print::short;
-use crate::api::routes::LinkBody;
+use crate::api::routes::{DisputeBody, LinkBody};
 use crate::service::links::LinkView;
 use crate::service::say::Said;
 
@@ -24,6 +24,19 @@ pub(super) struct Link {
     /// What for
     #[arg(long, default_value = "")]
     purpose: String,
+}
+
+/// Dispute a statement of another organisation, or take the dispute back
+#[derive(Debug, Args)]
+pub(super) struct Dispute {
+    /// The statement
+    id: String,
+    /// Why
+    #[arg(long)]
+    reason: String,
+    /// Take the own dispute of it back
+    #[arg(long)]
+    withdraw: bool,
 }
 
 /// Cross-references and their other halves
@@ -55,6 +68,17 @@ fn relation(text: &str) -> Result<Relation, String> {
     let names: Vec<&str> = Relation::ALL.iter().map(|relation| relation.name()).collect();
     let found = Relation::ALL.into_iter().find(|relation| relation.name() == text);
     found.ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
+impl Dispute {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let body = DisputeBody { statement: self.id, reason: self.reason, withdraw: self.withdraw };
+        let said: Said = context.client.post("/v1/disputes", &body)?;
+        let what = if self.withdraw { "the dispute is taken back by" } else { "disputed by" };
+        context.out.done(format!("{what} {}", said.statement));
+        context.out.next("counterfoil decide REQUEST.toml");
+        context.out.value(&said)
+    }
 }
 
 impl Link {

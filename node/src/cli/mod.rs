@@ -16,6 +16,7 @@ mod profile;
 mod proof;
 mod run;
 mod status;
+mod what_if;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,6 +93,8 @@ enum Command {
     Decide(decide::Decide),
     /// Why a decision came out as it did
     Why(decide::Why),
+    /// What a recorded decision would be under other circumstances; nothing is recorded
+    WhatIf(what_if::WhatIf),
     /// Permits
     #[command(subcommand)]
     Permit(decide::PermitCommand),
@@ -105,6 +108,8 @@ enum Command {
     Impact(lineage::Impact),
     /// Statements of a chain
     Log(lineage::Log),
+    /// Dispute a statement of another organisation, or take the dispute back
+    Dispute(links::Dispute),
     /// Withdraw an own observation and what it is about
     Recall(lineage::RecallCommand),
     /// The proof that a statement stands in its chain
@@ -191,15 +196,17 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Links(links) => links.run(&context)?,
         Command::Accept(accept) => accept.run(&context)?,
         Command::Refuse(refuse) => refuse.run(&context)?,
-        Command::Profile(profile) => profile.run(&context)?,
+        Command::Profile(profile) => return profile.run(&context),
         Command::Decide(decide) => return decide.run(&context),
         Command::Why(why) => why.run(&context)?,
+        Command::WhatIf(what_if) => what_if.run(&context)?,
         Command::Permit(permit) => return permit.run(&context),
         Command::Effect(effect) => effect.run(&context)?,
         Command::Show(show) => show.run(&context)?,
         Command::Trace(trace) => trace.run(&context)?,
         Command::Impact(impact) => impact.run(&context)?,
         Command::Log(log) => log.run(&context)?,
+        Command::Dispute(dispute) => dispute.run(&context)?,
         Command::Recall(recall) => recall.run(&context)?,
         Command::Receipt(receipt) => receipt.run(&context)?,
         Command::Bundle(bundle) => bundle.run(&context)?,

@@ -103,6 +103,15 @@ pub(super) fn parse_time(text: &str) -> anyhow::Result<Timestamp> {
     Ok(Timestamp(seconds.map_err(|_| anyhow::anyhow!("{text:?} lies before 1970"))?))
 }
 
+/// `A..B`; a date as the end means its last second.
+pub(super) fn period(text: &str) -> Result<(Timestamp, Timestamp), String> {
+    let (first, last) = text.split_once("..").ok_or("a period is A..B, such as 2026-11-01..2026-11-30")?;
+    let first = parse_time(first).map_err(|error| error.to_string())?;
+    let end = parse_time(last).map_err(|error| error.to_string())?;
+    let end = if last.len() == 10 { end.plus(86_399) } else { end };
+    if first > end { Err(format!("{text:?} ends before it begins")) } else { Ok((first, end)) }
+}
+
 /// The part of an id that people copy.
 pub(super) fn short(id: &impl ToString) -> String {
     id.to_string().chars().take(15).collect()

@@ -13,7 +13,7 @@ use counterfoil_protocol::ids::Timestamp;
 use counterfoil_protocol::limits::STATEMENT_BYTES_MAX;
 
 use super::client::segment;
-use super::print::{parse_time, short, time};
+use super::print::{period, short, time};
 use super::{Context, VERIFICATION_FAILED};
 use crate::api::routes::{BundleBody, WitnessBody};
 use crate::service::ask_witness::Cosigned;
@@ -99,15 +99,6 @@ pub(super) struct Verify {
 fn disclosure(text: &str) -> Result<(String, String), String> {
     let (id, name) = text.split_once('=').ok_or("a disclosure is ID=NAME: a statement and a claim of it")?;
     Ok((id.to_owned(), name.to_owned()))
-}
-
-/// `A..B`; a date as the end means its last second.
-fn period(text: &str) -> Result<(Timestamp, Timestamp), String> {
-    let (first, last) = text.split_once("..").ok_or("a period is A..B, such as 2026-11-01..2026-11-30")?;
-    let first = parse_time(first).map_err(|error| error.to_string())?;
-    let end = parse_time(last).map_err(|error| error.to_string())?;
-    let end = if last.len() == 10 { end.plus(86_399) } else { end };
-    if first > end { Err(format!("{text:?} ends before it begins")) } else { Ok((first, end)) }
 }
 
 impl ReceiptCommand {

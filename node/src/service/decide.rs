@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_protocol::actuation::{Effect, Mode, Nonconformity, Permit, Request};
-use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide, relevant};
+use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
+use counterfoil_protocol::admissibility::gather::{decide, relevant};
 use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Decision, Profile, Verdict};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::limits::{EVIDENCE_MAX, PAYLOAD_BYTES_MAX};
-use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
@@ -62,11 +63,11 @@ pub struct Reported {
 }
 
 /// The parts of a case that have to outlive it.
-struct Gathered {
-    chains: BTreeMap<OrganisationId, (OrganisationState, Vec<Verified>, Basis)>,
-    evidence: Vec<Verified>,
-    mesh: Option<MeshId>,
-    forked: BTreeSet<OrganisationId>,
+pub(super) struct Gathered {
+    pub(super) chains: BTreeMap<OrganisationId, (OrganisationState, Vec<Verified>, Basis)>,
+    pub(super) evidence: Vec<Verified>,
+    pub(super) mesh: Option<MeshId>,
+    pub(super) forked: BTreeSet<OrganisationId>,
 }
 
 impl Node {
@@ -90,22 +91,7 @@ impl Node {
         let view = self.view()?;
         let gathered = self.gather(&view, &request)?;
         let time = at.unwrap_or_else(|| view.now.timestamp());
-        let inputs = Inputs {
-            decider: self.organisation(),
-            request,
-            time,
-            mesh: gathered.mesh,
-            chains: gathered
-                .chains
-                .iter()
-                .map(|(id, (state, standing, basis))| {
-                    let standing = standing.iter().collect();
-                    (*id, ChainView { state, standing, basis: basis.clone() })
-                })
-                .collect(),
-            evidence: gathered.evidence.iter().collect(),
-            forked: gathered.forked.clone(),
-        };
+        let inputs = gathered.inputs(self.organisation(), request, time);
         let (decision, verdict) = decide(&inputs)?;
         let (mut recorded, mut permit) = (None, None);
         if !dry_run {
@@ -183,10 +169,23 @@ impl Node {
         }
         let mut by_chain: BTreeMap<OrganisationId, Vec<Placed>> = BTreeMap::new();
         let mut count = 0;
-        for id in relevant(&request.subjects, self.store())? {
-            let Some(placed) = self.store().statement(&id)? else { continue };
-            let is_evidence =
-                matches!(placed.statement.header().kind, Kind::Observation | Kind::Link | Kind::Counterfoil);
+        let found = relevant(&request.subjects, self.store())?;
+        let mut disputable = found.clone();
+        disputable.extend(request.subjects.iter().filter_map(|subject| match subject {
+            Subject::Statement(id) => Some(*id),
+            _ => None,
+        }));
+        let disputing = links_on(&disputable, self.store())?;
+        for id in found.iter().chain(disputing.difference(&found)) {
+            let Some(placed) = self.store().statement(id)? else { continue };
+            let is_evidence = match placed.statement.header().kind {
+                Kind::Observation | Kind::Counterfoil => true,
+                Kind::Link if found.contains(id) => true,
+                Kind::Link => {
+                    matches!(payload(&placed), Some(Payload::Link(link)) if concerns_dispute(&link))
+                }
+                _ => false,
+            };
             if is_evidence
                 && chains.contains_key(&placed.organisation)
                 && is_covered(view, &placed.organisation, placed.position)
@@ -348,7 +347,7 @@ fn payload(placed: &Placed) -> Option<Payload> {
 }
 
 /// `role of organisation` for each authority that a verdict names.
-fn authority_names(view: &View, verdict: &Verdict) -> BTreeMap<String, String> {
+pub(super) fn authority_names(view: &View, verdict: &Verdict) -> BTreeMap<String, String> {
     let named =
         verdict.necessary.iter().chain(verdict.sufficient.iter().flat_map(|set| &set.authorities)).chain(
             verdict.profiles.iter().flat_map(|profile| {

@@ -66,6 +66,40 @@ impl Node {
         self.say(say)
     }
 
+    /// Disputes a statement of another organisation, or takes the own dispute of it back.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when it is an own statement, or there is no dispute to take back.
+    pub fn dispute(&self, target: StatementId, reason: &str, withdraw: bool) -> Result<Said, ServiceError> {
+        let placed = self.placed(&target)?;
+        if placed.organisation == self.organisation() {
+            let text = format!("{target} is an own statement; withdraw it with `recall`");
+            return Err(ServiceError::refused("dispute", text));
+        }
+        let own = self.links(false)?.into_iter().filter(|link| link.organisation == self.organisation());
+        let latest = own.filter(|link| {
+            link.target == target && matches!(link.relation, Relation::Disputes | Relation::Approves)
+        });
+        let positions = latest.filter_map(|link| Some((self.store().place(&link.link).ok()??.1, link)));
+        let standing = positions
+            .max_by_key(|(position, _)| *position)
+            .map(|(_, link)| link)
+            .filter(|link| link.relation == Relation::Disputes);
+        let relation = match (withdraw, standing) {
+            (true, None) => {
+                let text = format!("no dispute of {target} by this organisation stands");
+                return Err(ServiceError::refused("dispute", text));
+            }
+            (false, Some(standing)) => {
+                let text = format!("{target} is disputed by {} already", standing.link);
+                return Err(ServiceError::refused("duplicate", text));
+            }
+            (true, Some(_)) => Relation::Approves,
+            (false, None) => Relation::Disputes,
+        };
+        self.link(target, relation, None, reason)
+    }
+
     /// Answers a link of another organisation to an own statement.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! | [`mesh`] | charters, invitations, votes, members |
 //! | [`links`] | cross-references: both halves, asked for or by policy |
 //! | [`decide`] | decisions, permits, effects |
+//! | [`what_if`] | recorded decisions under other circumstances, or another profile |
 //! | [`recall`] | recalls, and what they touch |
 //! | [`read`] | status, statements, lineage |
 //! | [`proof`] | receipts and bundles |
@@ -23,6 +24,7 @@ pub mod read;
 pub mod recall;
 pub mod say;
 mod times;
+pub mod what_if;
 pub mod witness;
 mod witnesses;
 

@@ -1,11 +1,15 @@
-//! `profile`: check, declare, activate.
+//! `profile`: check, test, declare, activate, shadow.
+
+mod check;
+mod shadow;
+mod test;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use counterfoil_protocol::admissibility::{Composition, Profile};
+use counterfoil_protocol::admissibility::Composition;
 
+use self::check::{check, read};
 use super::Context;
 use crate::api::routes::{ActivateBody, TextBody};
 use crate::service::say::Said;
@@ -19,6 +23,14 @@ pub(super) enum ProfileCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Try profiles on the cases beside them (NAME.cases.toml), without a node
+    Test {
+        /// TOML files of profiles
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Try a profile on past decisions, without effect
+    Shadow(shadow::Shadow),
     /// Declare profiles; they are not in force yet
     Declare {
         /// TOML files
@@ -62,54 +74,23 @@ fn composition(text: &str) -> Result<Composition, String> {
     Ok(Composition::Weighted { weights, threshold })
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<(String, Profile)> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let profile = Profile::from_toml(&text).with_context(|| file.display().to_string())?;
-    Ok((text, profile))
-}
-
 impl ProfileCommand {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+    /// Ends with the exit code.
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
         match self {
-            Self::Check { files } => check(context, &files),
-            Self::Declare { files } => declare(context, &files),
-            Self::Activate(activate) => activate.run(context),
+            Self::Check { files } => check(context, &files)?,
+            Self::Test { files } => return test::test(context, &files),
+            Self::Shadow(shadow) => shadow.run(context)?,
+            Self::Declare { files } => declare(context, &files)?,
+            Self::Activate(activate) => activate.run(context)?,
         }
+        Ok(0)
     }
-}
-
-fn check(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
-    let (mut found, mut broken) = (Vec::new(), 0);
-    for file in files {
-        match read(file) {
-            Ok((_, profile)) => {
-                let count = profile.requirements.len();
-                context.out.done(format!(
-                    "{}: {} version {}, {count} requirements",
-                    file.display(),
-                    profile.id,
-                    profile.version
-                ));
-                found.push(serde_json::json!({ "file": file, "profile": profile.id, "valid": true }));
-            }
-            Err(error) => {
-                broken += 1;
-                context.out.bad(format!("{error:#}"));
-                found
-                    .push(serde_json::json!({ "file": file, "valid": false, "error": format!("{error:#}") }));
-            }
-        }
-    }
-    context.out.value(&found)?;
-    if broken > 0 {
-        bail!("{broken} of {} profiles are not valid", files.len());
-    }
-    Ok(())
 }
 
 fn declare(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
     // All are checked before the first is declared.
-    let texts = files.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let texts = files.iter().map(|file| read(context.out, file)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut declared = Vec::new();
     for (text, profile) in texts {
         let (said, _): (Said, serde_json::Value) = context.client.post("/v1/profiles", &TextBody { text })?;
