@@ -172,7 +172,7 @@ fn without_a_necessary_authority_the_verdict_falls() {
     let necessary = story.verdict().necessary;
     assert_eq!(necessary.len(), 2);
     let (evaluation, audit) = (story.evaluation, story.audit);
-    let compared = what_if(story.inputs(), &suppose(|s| drop(s.without.insert(evaluation)))).unwrap();
+    let compared = what_if(story.inputs(), &suppose(|s| s.without = BTreeSet::from([evaluation]))).unwrap();
     assert_eq!(compared.difference.mode, (Mode::Continue, Mode::Defer));
     let [changed] = compared.difference.requirements.as_slice() else { panic!("{compared:#?}") };
     assert_eq!((changed.before, changed.after), (Some(RequirementState::Met), Some(RequirementState::Unmet)));
@@ -180,12 +180,13 @@ fn without_a_necessary_authority_the_verdict_falls() {
     assert_eq!(compared.difference.no_longer_necessary.len(), 2);
     // As if it had been revoked before it spoke.
     for authority in necessary {
-        let compared = what_if(story.inputs(), &suppose(|s| drop(s.revoked.insert(authority)))).unwrap();
+        let compared =
+            what_if(story.inputs(), &suppose(|s| s.revoked = BTreeSet::from([authority]))).unwrap();
         assert_eq!(compared.difference.mode, (Mode::Continue, Mode::Defer));
     }
     // What plays no part is no supposition.
     let nothing =
-        what_if(story.inputs(), &suppose(|s| drop(s.without.insert(StatementId::from_bytes([9; 32])))));
+        what_if(story.inputs(), &suppose(|s| s.without = BTreeSet::from([StatementId::from_bytes([9; 32])])));
     assert!(matches!(nothing, Err(SuppositionError::Statement(_))));
     let same = what_if(story.inputs(), &Supposition::default()).unwrap();
     assert!(same.difference.is_same && same.difference.requirements.is_empty());
@@ -227,7 +228,7 @@ fn a_recall_can_be_supposed_away() {
     };
     let recall = story.supplier.say(Kind::Recall, &recall);
     assert_eq!(story.verdict().mode, Mode::Refuse);
-    let compared = what_if(story.inputs(), &suppose(|s| drop(s.without.insert(recall)))).unwrap();
+    let compared = what_if(story.inputs(), &suppose(|s| s.without = BTreeSet::from([recall]))).unwrap();
     assert_eq!(compared.difference.mode, (Mode::Refuse, Mode::Continue));
 }
 
