@@ -26,6 +26,10 @@ const BATCH_MAX: usize = 32;
 /// A statement and whom to answer.
 type Submitted = (Statement, Answer);
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all that waits is a statement; boxing each would cost more"
+)]
 enum Task {
     Check(Submitted),
     Stop,
