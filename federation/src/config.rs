@@ -17,6 +17,12 @@ pub struct Config {
     pub page_bytes_max: usize,
     /// Most entries in one page.
     pub page_entries_max: usize,
+    /// Most withheld entries asked for in one request.
+    pub reveal_max: usize,
+    /// Most decisions that gather evidence at one time; further ones go on with what is here.
+    pub gatherings_max: usize,
+    /// Most subjects that one gathering asks about.
+    pub about_max: usize,
     /// Requests under way to one peer.
     pub requests_per_peer_max: usize,
     /// Milliseconds between two exchanges of head vectors with some peer.
@@ -46,6 +52,9 @@ impl Default for Config {
             candidates_max: 64,
             page_bytes_max: 192 * 1024,
             page_entries_max: 1024,
+            reveal_max: 256,
+            gatherings_max: 64,
+            about_max: 256,
             requests_per_peer_max: 8,
             anti_entropy_ms: 2_000,
             reintroduce_ms: 1_000,
@@ -65,6 +74,7 @@ impl Config {
             peers_max: 8,
             candidates_max: 2,
             page_entries_max: 3,
+            reveal_max: 2,
             ..Self::default()
         }
     }
@@ -82,6 +92,7 @@ impl Config {
             ("peers_max", self.peers_max, 1),
             ("page_bytes_max", self.page_bytes_max, statement),
             ("page_entries_max", self.page_entries_max, 1),
+            ("reveal_max", self.reveal_max, 1),
             ("requests_per_peer_max", self.requests_per_peer_max, 1),
         ] {
             if value < least {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::ids::{HeadHash, OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::mesh::{Audience, Outside};
+use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::{Refusal, Verified};
 
-use crate::message::{Request, Response, Topic};
+use crate::message::{Announcement, Request, Response, Topic};
 use crate::outbox::Ticket;
 
 /// Names a caller's wish to append, so that its answer finds it.
@@ -18,6 +21,10 @@ pub struct AppendId(pub u64);
 /// Names a request to a peer, so that its response finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u64);
+
+/// Names a gathering of evidence, so that its result finds who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GatherId(pub u64);
 
 /// Names a peer's request, so that the response finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +66,8 @@ pub enum Write {
         /// Signature lines.
         lines: Vec<String>,
     },
+    /// A statement in the place of which its digest alone was.
+    Revealed(Box<Verified>),
     /// A proof that an organisation misbehaved.
     Misbehaviour {
         /// Who.
@@ -111,6 +120,9 @@ pub enum AppendError {
     /// It is in the chain already.
     #[error("{0} is in the chain already")]
     Duplicate(StatementId),
+    /// The agreement that it names does not let it cross.
+    #[error("it is for the parties of an agreement: {0}")]
+    Outside(#[from] Outside),
     /// Too many statements wait.
     #[error("{0} statements wait to be written; try again shortly")]
     Busy(usize),
@@ -193,6 +205,46 @@ pub enum Effect {
         from: Position,
         /// Size of the head under which they are wanted.
         size: TreeSize,
+        /// Who asks, and what it may read.
+        audience: Box<Audience>,
+    },
+    /// Answer a request for withheld entries out of the store.
+    Reveal {
+        /// Which request.
+        channel: ChannelId,
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// Which entries.
+        positions: Vec<Position>,
+        /// Who asks, and what it may read.
+        audience: Box<Audience>,
+    },
+    /// Answer, out of the store, which places of the own chain bear on these subjects.
+    Find {
+        /// Which request.
+        channel: ChannelId,
+        /// What it is about.
+        about: Vec<Subject>,
+        /// Who asks, and what it may read.
+        audience: Box<Audience>,
+        /// The own head, for the answer.
+        head: Box<Announcement>,
+    },
+    /// What was asked for a decision, and what came of it. Everything that came is on disk.
+    Gathered {
+        /// Which gathering.
+        gather: GatherId,
+        /// Organisation by organisation.
+        inquiries: Vec<Inquiry>,
+    },
+    /// Say which entries of a chain, from a position on, are here as digests alone.
+    Lacking {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The first position of interest.
+        from: Position,
+        /// How many at most.
+        max: usize,
     },
     /// Say out of the store what the first leaves of a chain give.
     Prove {

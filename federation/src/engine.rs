@@ -9,13 +9,15 @@ use std::sync::Arc;
 use counterfoil_protocol::chain::{Head, SignedHead};
 use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
 use counterfoil_protocol::keys::{PublicKey, Signer};
-use counterfoil_protocol::mesh::{Charter, Membership};
+use counterfoil_protocol::mesh::{Agreements, Charter, Membership};
 use counterfoil_protocol::statement::{Authentic, Kind, Payload, Verified};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::agreement::Crossing;
 use crate::config::{Config, ConfigError};
-use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId};
+use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId, GatherId};
+use crate::evidence::Gathering;
 use crate::exposure::lock_is_missing;
 use crate::input::Input;
 use crate::message::{Announcement, Request, Topic};
@@ -78,6 +80,10 @@ pub struct Engine {
     /// Whether the chain has a head and the head lock none.
     pub(crate) lacks_lock: bool,
     pub(crate) candidates: BTreeSet<OrganisationId>,
+    /// Agreements, and what is being fetched under them.
+    pub(crate) crossing: Crossing,
+    /// Decisions that wait for evidence.
+    pub(crate) gatherings: BTreeMap<GatherId, Gathering>,
     next_exchange: u64,
     pub(crate) next_round: Millis,
     pub(crate) rng: ChaCha8Rng,
@@ -138,6 +144,8 @@ impl Engine {
         if sequencer.frozen().is_none() && own.size().0 > covered {
             sequencer = Sequencer::new(true);
         }
+        let standing = replicas.values().flat_map(Replica::standing).map(Arc::as_ref);
+        let crossing = Crossing::of(standing);
         let mut engine = Self {
             config,
             me,
@@ -153,6 +161,8 @@ impl Engine {
             suspicions: BTreeMap::new(),
             lacks_lock,
             candidates: BTreeSet::new(),
+            crossing,
+            gatherings: BTreeMap::new(),
             next_exchange: 0,
             next_round: Millis(0),
             rng: ChaCha8Rng::from_seed(seed),
@@ -169,7 +179,9 @@ impl Engine {
     /// Takes one input. Effects are then in [`Self::poll_effect`].
     pub fn handle(&mut self, now: Millis, input: Input) {
         match input {
-            Input::Append { append, statement, known_refs } => self.append(append, *statement, &known_refs),
+            Input::Append { append, statement, known_refs } => {
+                self.append(now, append, *statement, &known_refs);
+            }
             Input::Durable(ticket) => self.durable(now, ticket),
             Input::HeadLocked { ticket, outcome } => self.head_locked(ticket, outcome),
             // What is of an older head, or known already, changes nothing.
@@ -185,6 +197,8 @@ impl Engine {
             Input::Answered { exchange, response } => self.answered(now, exchange, response),
             Input::Failed(exchange) => self.exchange_failed(exchange),
             Input::Proven { organisation, consistency } => self.proven(&organisation, consistency.as_ref()),
+            Input::Gather { gather, about, wait_ms } => self.gather(now, gather, about, wait_ms),
+            Input::Lacking { organisation, entries } => self.lacking(&organisation, entries),
             Input::Heard { peer, gossip, topic, bytes } => self.heard(now, peer, gossip, topic, &bytes),
             Input::Wake => {}
         }
@@ -200,7 +214,9 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Millis> {
         let introductions = self.peers.values().filter_map(|peer| peer.introduce_at);
         let exchanges = self.exchanges.values().map(|exchange| exchange.until);
-        introductions.chain(exchanges).chain([self.next_round]).min()
+        let gatherings = self.gatherings.values().map(|gathering| gathering.until);
+        let others = gatherings.chain([self.next_round]).chain(self.next_agreement());
+        introductions.chain(exchanges).chain(others).min()
     }
 
     /// The organisation that it works for.
@@ -223,6 +239,11 @@ impl Engine {
         &self.candidates
     }
 
+    /// Agreements, in force or not.
+    pub const fn agreements(&self) -> &Agreements {
+        &self.crossing.agreements
+    }
+
     /// Connected peers.
     pub fn peers(&self) -> impl Iterator<Item = &Peer> {
         self.peers.values()
@@ -237,10 +258,20 @@ impl Engine {
         self.identity.witness_key.clone()
     }
 
-    fn append(&mut self, append: AppendId, statement: Authentic, known_refs: &BTreeSet<StatementId>) {
+    fn append(
+        &mut self,
+        now: Millis,
+        append: AppendId,
+        statement: Authentic,
+        known_refs: &BTreeSet<StatementId>,
+    ) {
         let unknown = statement.statement().header().refs.iter().find(|id| !known_refs.contains(id));
         if let Some(unknown) = unknown {
             let outcome = Err(AppendError::UnknownRef(*unknown));
+            return self.outbox.push(Effect::Reply { append, outcome });
+        }
+        if let Err(outside) = self.check_crossing(now, statement.statement()) {
+            let outcome = Err(AppendError::Outside(outside));
             return self.outbox.push(Effect::Reply { append, outcome });
         }
         if let Some(own) = self.replicas.get_mut(&self.me) {
@@ -275,6 +306,7 @@ impl Engine {
         let mut topics = BTreeSet::from([Topic::Heads]);
         for verified in &committed.statements {
             self.take_vote(verified);
+            self.crossing.take(verified);
             match verified.kind() {
                 Kind::Link | Kind::Counterfoil => topics.insert(Topic::Links),
                 Kind::Recall | Kind::Revocation => topics.insert(Topic::Recalls),
@@ -368,7 +400,9 @@ impl Engine {
         }
         self.introduce(now);
         self.fetch(now);
+        self.reveal(now);
         self.round(now);
+        self.gather_on(now);
         if let Some(own) = self.replicas.get(&self.me) {
             let key = self.identity.chain_key.as_ref();
             self.sequencer.start(own, now, &self.config, &mut self.outbox, key);

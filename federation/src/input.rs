@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId, TreeSize};
+use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::mesh::Charter;
+use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::Authentic;
 
-use crate::effect::{AppendId, ChannelId, ExchangeId, GossipId};
+use crate::effect::{AppendId, ChannelId, ExchangeId, GatherId, GossipId};
 use crate::message::{Consistency, Request, Response, Topic};
 use crate::outbox::Ticket;
 
@@ -81,6 +83,22 @@ pub enum Input {
         organisation: OrganisationId,
         /// The answer.
         consistency: Option<Consistency>,
+    },
+    /// Somebody is about to decide: ask the members what they know.
+    Gather {
+        /// What the result carries.
+        gather: GatherId,
+        /// What it is about.
+        about: Vec<Subject>,
+        /// Longest wait in milliseconds.
+        wait_ms: u64,
+    },
+    /// The store says which entries of a chain are digests alone, in order; none where there are no more.
+    Lacking {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The entries.
+        entries: Vec<(Position, LeafDigest)>,
     },
     /// A gossip message arrived.
     Heard {

@@ -27,11 +27,15 @@
 //! | [`peer`] | who a connection speaks for, and what it may cost |
 //! | `introduce`, `sync` | introductions; heads, backfill with proofs, and serving both |
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
+//! | `agreement` | what is for parties alone: who is given it, and how they get it later |
+//! | [`evidence`] | what members are asked for a decision, and how long it waits |
 //! | [`config`] | validated limits |
 
+mod agreement;
 pub mod config;
 pub mod effect;
 pub mod engine;
+pub mod evidence;
 mod exposure;
 pub mod input;
 mod introduce;

@@ -3,7 +3,10 @@
 use counterfoil_protocol::chain::Hash;
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::codec::{self, CodecError};
-use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::ids::{
+    ByteString, HeadHash, HeadSeq, MeshId, OrganisationId, Position, StatementId, TreeSize,
+};
+use counterfoil_protocol::observation::Subject;
 use serde::{Deserialize, Serialize};
 
 /// Largest message of the request-response protocols, in bytes.
@@ -84,6 +87,27 @@ pub struct Page {
     pub proof: Vec<Hash>,
 }
 
+/// What in a chain bears on some subjects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bearing {
+    /// The chain's head.
+    pub head: Box<Announcement>,
+    /// The places, in order.
+    pub places: Vec<Position>,
+}
+
+/// Statements that were withheld and are no longer: as many of those asked for as the asker may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revealed {
+    /// The statements.
+    pub statements: Vec<Placed>,
+    /// The first position asked for that was not looked at, where the answer would have been too long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Position>,
+}
+
 /// What the first leaves of a tree give, and the proof that they are its first leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +139,20 @@ pub enum Request {
         from: Position,
         /// Size of the head.
         size: TreeSize,
+    },
+    /// Asks for statements that were withheld, because agreements with their author are in force.
+    Reveal {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The agreements that the asker takes to be in force.
+        agreements: Vec<StatementId>,
+        /// Which entries, in order.
+        positions: Vec<Position>,
+    },
+    /// Asks what in the receiver's own chain bears on these subjects.
+    Evidence {
+        /// What it is about.
+        about: Vec<Subject>,
     },
     /// Asks what the first leaves of a chain give, and for the proof.
     Consistency {
@@ -154,6 +192,10 @@ pub enum Response {
     },
     /// Answers a question for entries.
     Entries(Page),
+    /// Answers a question for evidence.
+    Evidence(Bearing),
+    /// Answers a question for withheld statements.
+    Revealed(Revealed),
     /// Answers a question for consistency.
     Consistency(Consistency),
     /// A cosignature was taken in.

@@ -41,6 +41,14 @@ impl Outbox {
         }
     }
 
+    /// Queues an effect that must not be seen before everything that was to be written so far is durable.
+    pub fn after_writes(&mut self, effect: Effect) {
+        match self.next_ticket.checked_sub(1) {
+            Some(last) => self.say_after(Ticket(last), effect),
+            None => self.push(effect),
+        }
+    }
+
     /// Takes note that the write with this ticket, and all before it, are durable.
     pub fn durable(&mut self, ticket: Ticket) {
         self.durable = self.durable.max(Some(ticket));

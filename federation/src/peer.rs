@@ -7,7 +7,7 @@ use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_protocol::keys::PublicKey;
 
 use crate::config::Config;
-use crate::effect::ExchangeId;
+use crate::effect::{ExchangeId, GatherId};
 use crate::message::Introduction;
 use crate::replica::{Replica, ReplicaError};
 use crate::time::Millis;
@@ -41,6 +41,10 @@ pub enum Purpose {
     Consistency(Box<Suspicion>, String),
     /// To hand over a cosignature.
     Cosigned,
+    /// To learn what this organisation's chain has for a decision.
+    Evidence(GatherId, OrganisationId),
+    /// To get what was withheld of this organisation's chain.
+    Reveal(OrganisationId),
 }
 
 /// A request under way.

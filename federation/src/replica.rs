@@ -50,6 +50,9 @@ pub enum ReplicaError {
         /// The failing check.
         error: Refusal,
     },
+    /// The bytes have not the digest that the tree holds.
+    #[error("position {0}: that is not the statement whose digest stands there")]
+    Digest(Position),
     /// A head fails a check.
     #[error("{0}")]
     Head(#[from] HeadError),
@@ -298,6 +301,33 @@ impl Replica {
         writes.push(Write::Tree { organisation: next.organisation(), range: next.range.clone() });
         *self = next;
         Ok(Extended { writes, verified, complete })
+    }
+
+    /// Verifies statements of this chain that were withheld, in the order of their positions: each against the digest that
+    /// the tree holds there, and as its own organisation had to. Nothing of the state follows from them.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when one is not what stands there.
+    pub fn reveal(&self, found: &[(Position, LeafDigest, &[u8])]) -> Result<Vec<Verified>, ReplicaError> {
+        let mut standing = self.standing.iter().peekable();
+        let mut state = Self::new(self.inception.clone())?.state;
+        let mut verified = Vec::with_capacity(found.len());
+        for (position, digest, bytes) in found {
+            if LeafDigest::of(bytes) != *digest {
+                return Err(ReplicaError::Digest(*position));
+            }
+            let refuse = |error| ReplicaError::Refused { position: *position, error };
+            while let Some(next) = standing.next_if(|next| next.position() < *position) {
+                state.skip_to(next.position());
+                state.apply(next).map_err(refuse)?;
+            }
+            state.skip_to(*position);
+            let statement = Statement::parse(*bytes)
+                .map_err(|error| ReplicaError::Statement { position: *position, error })?;
+            let authentic = state.authenticate(statement).map_err(refuse)?;
+            verified.push(verify(&state, authentic).map_err(refuse)?);
+        }
+        Ok(verified)
     }
 
     /// The size of the chain as far as it is here.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use counterfoil_protocol::chain::proof::{MissingSubtree, Subtrees, consistency_proof, root};
+use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, TreeSize};
-use counterfoil_protocol::mesh::Charter;
+use counterfoil_protocol::mesh::{Audience, Charter};
+use counterfoil_protocol::statement::Statement;
 
 use crate::config::Config;
-use crate::message::{Consistency, Entry, Page};
+use crate::message::{Consistency, Entry, Page, Placed, Revealed};
 
 /// A chain as it lies on disk.
 #[derive(Debug, Clone)]
@@ -40,16 +42,17 @@ pub struct Snapshot {
 
 /// What serving entries needs of a store.
 pub trait EntrySource: Subtrees {
-    /// The entry at a position, as others may see it: what is not for everybody is withheld here.
+    /// The entry at a position, as it is here.
     fn entry(&self, position: Position) -> Option<Entry>;
 }
 
-/// The page that answers a request for entries.
+/// The page that answers a request for entries: what the audience may not read is withheld.
 ///
 /// # Errors
 /// [`MissingSubtree`] when the store does not have what is asked for.
 pub fn page(
     source: &impl EntrySource,
+    audience: &Audience,
     from: Position,
     size: TreeSize,
     config: &Config,
@@ -59,7 +62,7 @@ pub fn page(
     let mut bytes = 0;
     let mut next = from;
     while size.contains(next) && entries.len() < config.page_entries_max {
-        let entry = source.entry(next).ok_or(missing)?;
+        let entry = shown(source.entry(next).ok_or(missing)?, audience);
         let length = match &entry {
             Entry::Statement(ByteString(statement)) => statement.len(),
             Entry::Withheld(_) => 32,
@@ -76,6 +79,38 @@ pub fn page(
     }
     let proof = consistency_proof(source, TreeSize(next.0), size)?;
     Ok(Page { from, entries, proof })
+}
+
+/// An entry as the audience may see it.
+// INVARIANT(10): statements leave for a peer through here alone.
+fn shown(entry: Entry, audience: &Audience) -> Entry {
+    let Entry::Statement(bytes) = entry else { return entry };
+    match Statement::parse(bytes.0.as_slice()) {
+        Ok(statement) if audience.may_read(&statement) => Entry::Statement(bytes),
+        _ => Entry::Withheld(LeafDigest::of(&bytes.0)),
+    }
+}
+
+/// Those of the statements asked for that the audience may read.
+pub fn revealed(
+    source: &impl EntrySource,
+    audience: &Audience,
+    positions: &[Position],
+    config: &Config,
+) -> Revealed {
+    let (mut statements, mut bytes) = (Vec::new(), 0);
+    for position in positions {
+        let Some(Entry::Statement(statement)) = source.entry(*position).map(|entry| shown(entry, audience))
+        else {
+            continue;
+        };
+        bytes += statement.0.len();
+        if bytes > config.page_bytes_max && !statements.is_empty() {
+            return Revealed { statements, next: Some(*position) };
+        }
+        statements.push(Placed { position: *position, statement });
+    }
+    Revealed { statements, next: None }
 }
 
 /// What the first `from` leaves of a tree of `to` leaves give.

@@ -67,12 +67,15 @@ impl Engine {
                     .and_then(Replica::head)
                     .is_some_and(|head| size <= head.size() && size.contains(from));
                 self.outbox.push(if is_here {
-                    Effect::Serve { channel, organisation, from, size }
+                    let audience = Box::new(self.crossing.agreements.audience(asker, now.timestamp()));
+                    Effect::Serve { channel, organisation, from, size, audience }
                 } else {
                     let response = Response::Refused("that is not under any head that is here".into());
                     Effect::Respond { channel, response }
                 });
             }
+            Request::Evidence { about } => self.evidence_asked(now, channel, asker, about),
+            request @ Request::Reveal { .. } => self.reveal_asked(now, channel, asker, request),
             Request::Cosigned { size, line } => {
                 let response = match self.take_own_cosignature(size, &line) {
                     Ok(()) => Response::Noted,
@@ -102,6 +105,10 @@ impl Engine {
                 self.entries_answered(now, key, &head, &page)
             }
             (Purpose::Entries(head), _) => self.entries_refused(&key, &head.organisation()),
+            (Purpose::Evidence(gather, other), response) => {
+                self.evidence_answered(now, key, gather, &other, response);
+            }
+            (Purpose::Reveal(organisation), response) => self.revealed(now, key, organisation, response),
             (Purpose::Cosigned | Purpose::Heads, _) => {}
         }
     }
@@ -117,6 +124,8 @@ impl Engine {
         match exchange.purpose {
             Purpose::Entries(head) => self.stop_fetching(&head.organisation()),
             Purpose::Consistency(suspicion, _) => self.forget_target(&suspicion.organisation()),
+            Purpose::Evidence(gather, other) => self.evidence_failed(gather, &other),
+            Purpose::Reveal(organisation) => self.reveal_failed(&organisation),
             Purpose::Hello | Purpose::Heads | Purpose::Cosigned => {}
         }
     }
@@ -255,7 +264,14 @@ impl Engine {
         self.outbox.push(Effect::Judge { gossip, judgement });
     }
 
-    fn take_announcement(
+    /// Size of the latest head that was announced, whether or not everything under it is here.
+    pub(crate) fn announced_size(&self, organisation: &OrganisationId) -> TreeSize {
+        let target = self.targets.get(organisation).map(|target| target.head.size());
+        let here = self.replicas.get(organisation).and_then(Replica::head).map(SignedHead::size);
+        target.max(here).unwrap_or_default()
+    }
+
+    pub(crate) fn take_announcement(
         &mut self,
         now: Millis,
         key: PublicKey,
@@ -396,7 +412,9 @@ impl Engine {
         replica.seen = replica.seen.max(now);
         for verified in &extended.verified {
             self.take_vote(verified);
+            self.crossing.take(verified);
         }
+        self.note_withheld(organisation, page);
         let ticket = self.outbox.ticket();
         let mut writes = extended.writes;
         let mut cosignature = None;

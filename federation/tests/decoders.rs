@@ -6,13 +6,13 @@
 mod mutation;
 
 use counterfoil_federation::message::{
-    Announcement, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX, Page, Placed,
-    Request, Response, decode_request, decode_response, encode,
+    Announcement, Bearing, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX,
+    Page, Placed, Request, Response, Revealed, decode_request, decode_response, encode,
 };
 use counterfoil_protocol::chain::{Hash, LeafDigest};
 use counterfoil_protocol::codec;
-use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, Position, TreeSize};
-use counterfoil_protocol::test_support::TestOrganisation;
+use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, Position, StatementId, TreeSize};
+use counterfoil_protocol::test_support::{TestOrganisation, observation};
 use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
 
@@ -50,6 +50,12 @@ fn requests() -> Vec<Request> {
             }],
             exposed: vec![organisation],
         },
+        Request::Reveal {
+            organisation,
+            agreements: vec![StatementId::from_bytes([1; 32])],
+            positions: vec![Position(5), Position(70_000)],
+        },
+        Request::Evidence { about: observation("a/b", 1).subjects },
         Request::Consistency { organisation, from: TreeSize(5), to: TreeSize(70_000) },
         Request::Entries { organisation, from: Position(5), size: TreeSize(70_000) },
         Request::Cosigned { size: TreeSize(70_000), line: "line\n".into() },
@@ -67,6 +73,11 @@ fn responses() -> Vec<Response> {
         Response::Heads { heads: vec![announcement()], proofs: vec![ByteString(vec![3; 300])] },
         Response::Consistency(Consistency { root: Hash([4; 32]), proof: vec![Hash([5; 32])] }),
         Response::Entries(page),
+        Response::Revealed(Revealed {
+            statements: vec![Placed { position: Position(5), statement: ByteString(vec![6; 300]) }],
+            next: Some(Position(70_000)),
+        }),
+        Response::Evidence(Bearing { head: Box::new(announcement()), places: vec![Position(5)] }),
         Response::Noted,
         Response::Refused("not a member".into()),
     ]

@@ -80,6 +80,7 @@ fn describe(effect: &Effect) -> String {
                 .map(|write| match write {
                     Write::Statement(_) => "statement",
                     Write::Withheld { .. } => "withheld",
+                    Write::Revealed(_) => "revealed",
                     Write::Tree { .. } => "tree",
                     Write::Head(_) => "head",
                     Write::Cosignatures { .. } => "cosignatures",

@@ -31,7 +31,7 @@ type Submitted = (Statement, Answer);
     reason = "nearly all that waits is a statement; boxing each would cost more"
 )]
 enum Task {
-    Check(Submitted),
+    Check(Box<Submitted>),
     Stop,
 }
 
@@ -77,7 +77,7 @@ impl Intake {
 
     /// Takes a statement in. Whether it did, that is, whether there will be an answer.
     pub(crate) fn submit(&self, statement: Statement, answer: Answer) -> bool {
-        self.tasks.send(Task::Check((statement, answer))).is_ok()
+        self.tasks.send(Task::Check(Box::new((statement, answer)))).is_ok()
     }
 
     /// Ends the threads, and waits for them.
@@ -109,7 +109,7 @@ fn take(queue: &Mutex<Queue>) -> (u64, Vec<Submitted>, bool) {
     let mut ends = false;
     while let Some(next) = task {
         match next {
-            Task::Check(submitted) => batch.push(submitted),
+            Task::Check(submitted) => batch.push(*submitted),
             Task::Stop => ends = true,
         }
         if ends || batch.len() == BATCH_MAX {

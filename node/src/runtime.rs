@@ -18,18 +18,21 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use counterfoil_federation::effect::{
-    AppendError, AppendId, Appended, Asker, ChannelId, ExchangeId, GossipId, Judgement,
+    AppendError, AppendId, Appended, Asker, ChannelId, ExchangeId, GatherId, GossipId, Judgement,
 };
 use counterfoil_federation::engine::{Engine, Identity, StartError};
-use counterfoil_federation::message::{Request, Response, Topic};
+use counterfoil_federation::evidence::bearing;
+use counterfoil_federation::message::{Announcement, Bearing, Request, Response, Topic};
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::peer::Peer;
 use counterfoil_federation::replica::Replica;
-use counterfoil_federation::store::{consistency, page};
+use counterfoil_federation::store::{consistency, page, revealed};
 use counterfoil_federation::{Config, Effect, Event, Input, Millis};
+use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
-use counterfoil_protocol::mesh::Membership;
+use counterfoil_protocol::mesh::{Agreements, Audience, Membership};
+use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
 
 use crate::clock;
@@ -96,6 +99,7 @@ enum Message {
     Input(Box<Input>),
     Appends(Batch),
     View(Sender<View>),
+    Gather(Vec<Subject>, u64, Sender<Vec<Inquiry>>),
     Listen(Sender<Event>),
     Connect(Outward),
     Stop,
@@ -156,6 +160,8 @@ pub struct View {
     pub candidates: BTreeSet<OrganisationId>,
     /// Organisations with a proof of misbehaviour.
     pub misbehaved: BTreeSet<OrganisationId>,
+    /// Agreements, in force or not.
+    pub agreements: Agreements,
     /// Why the node does not sign, if it does not.
     pub frozen: Option<String>,
 }
@@ -217,6 +223,7 @@ impl Runtime {
             outward: None,
             listeners: Vec::new(),
             waiting: BTreeMap::new(),
+            gathering: BTreeMap::new(),
             next: 0,
             early: BTreeMap::new(),
             next_batch: 0,
@@ -281,6 +288,17 @@ impl Runtime {
         view.recv().map_err(|_| RuntimeError::Stopped)
     }
 
+    /// Asks the other members what they know about these subjects, and waits until what they name is here, but no longer
+    /// than `wait_ms`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn gather(&self, about: Vec<Subject>, wait_ms: u64) -> Result<Vec<Inquiry>, RuntimeError> {
+        let (reply, inquiries) = channel();
+        self.inputs.send(Message::Gather(about, wait_ms, reply)).map_err(|_| RuntimeError::Stopped)?;
+        inquiries.recv().map_err(|_| RuntimeError::Stopped)
+    }
+
     /// Everything that the engine notifies of from now on.
     ///
     /// # Errors
@@ -338,6 +356,7 @@ struct Driver {
     outward: Option<Outward>,
     listeners: Vec<Sender<Event>>,
     waiting: BTreeMap<AppendId, Answer>,
+    gathering: BTreeMap<GatherId, Sender<Vec<Inquiry>>>,
     next: u64,
     /// Batches of statements that overtook others.
     early: BTreeMap<u64, Batch>,
@@ -380,6 +399,12 @@ impl Driver {
                 // Whoever has gone does not wait for the answer.
                 let _ = reply.send(self.view(now));
             }
+            Message::Gather(about, wait_ms, reply) => {
+                let gather = GatherId(self.next);
+                self.next = self.next.wrapping_add(1);
+                self.gathering.insert(gather, reply);
+                self.engine.handle(now, Input::Gather { gather, about, wait_ms });
+            }
             Message::Listen(listener) => self.listeners.push(listener),
             Message::Connect(outward) => self.outward = Some(outward),
         }
@@ -416,6 +441,7 @@ impl Driver {
             peers: self.engine.peers().cloned().collect(),
             candidates: self.engine.candidates().clone(),
             misbehaved: self.engine.misbehaved(),
+            agreements: self.engine.agreements().clone(),
             frozen: self.engine.frozen().map(str::to_owned),
         }
     }
@@ -456,9 +482,29 @@ impl Driver {
                     self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
                     Ok(())
                 }
-                Effect::Serve { channel, organisation, from, size } => {
-                    let read = Read::Page { channel, from, size };
+                Effect::Serve { channel, organisation, from, size, audience } => {
+                    let read = Read::Page { channel, from, size, audience };
                     self.wanted(organisation, read);
+                    Ok(())
+                }
+                Effect::Reveal { channel, organisation, positions, audience } => {
+                    self.wanted(organisation, Read::Withheld { channel, positions, audience });
+                    Ok(())
+                }
+                Effect::Find { channel, about, audience, head } => {
+                    let organisation = self.engine.organisation();
+                    self.wanted(organisation, Read::Bearing { channel, about, audience, head });
+                    Ok(())
+                }
+                Effect::Gathered { gather, inquiries } => {
+                    if let Some(reply) = self.gathering.remove(&gather) {
+                        // Whoever has gone does not wait for the answer.
+                        let _ = reply.send(inquiries);
+                    }
+                    Ok(())
+                }
+                Effect::Lacking { organisation, from, max } => {
+                    self.wanted(organisation, Read::Lacking { from, max });
                     Ok(())
                 }
                 Effect::Prove { asker, organisation, from, to } => {
@@ -535,7 +581,10 @@ struct Wanted {
 }
 
 enum Read {
-    Page { channel: ChannelId, from: Position, size: TreeSize },
+    Page { channel: ChannelId, from: Position, size: TreeSize, audience: Box<Audience> },
+    Withheld { channel: ChannelId, positions: Vec<Position>, audience: Box<Audience> },
+    Lacking { from: Position, max: usize },
+    Bearing { channel: ChannelId, about: Vec<Subject>, audience: Box<Audience>, head: Box<Announcement> },
     Consistency { asker: Asker, from: TreeSize, to: TreeSize },
 }
 
@@ -544,8 +593,26 @@ fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>, inputs: &Syn
     while let Ok(Wanted { outward, organisation, read }) = wanted.recv() {
         let chain = store.chain(organisation);
         let (channel, response) = match read {
-            Read::Page { channel, from, size } => {
-                (channel, page(&chain, from, size, config).map(Response::Entries))
+            Read::Page { channel, from, size, audience } => {
+                (channel, page(&chain, &audience, from, size, config).map(Response::Entries))
+            }
+            Read::Withheld { channel, positions, audience } => {
+                (channel, Ok(Response::Revealed(revealed(&chain, &audience, &positions, config))))
+            }
+            Read::Bearing { channel, about, audience, head } => {
+                let places = bearing(store, &organisation, &about, &audience);
+                (channel, Ok(Response::Evidence(Bearing { head, places })))
+            }
+            Read::Lacking { from, max } => {
+                let entries = store.lacking(&organisation, from, max).unwrap_or_else(|error| {
+                    tracing::error!(%error, "what is withheld cannot be read");
+                    Vec::new()
+                });
+                let input = Input::Lacking { organisation, entries };
+                if inputs.send(Message::Input(Box::new(input))).is_err() {
+                    return;
+                }
+                continue;
             }
             Read::Consistency { asker: Asker::Peer(channel), from, to } => {
                 (channel, consistency(&chain, from, to).map(Response::Consistency))

@@ -27,7 +27,9 @@ pub const NOTE_BYTES_MAX: usize = 32 * 1024;
 pub const NOTE_SIGNATURES_MAX: usize = 128;
 /// Largest signed head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 4 * 1024;
-/// Most patterns and mapped terms of one recognition.
+/// Most parties of one agreement.
+pub const PARTIES_MAX: usize = 64;
+/// Most patterns and mapped terms of one recognition or agreement.
 pub const TERMS_MAX: usize = 256;
 /// Most members of one mesh.
 pub const MEMBERS_MAX: usize = 4096;

@@ -21,8 +21,8 @@ use counterfoil_protocol::admissibility::verdict::{
     SufficientSet,
 };
 use counterfoil_protocol::admissibility::{
-    Activation, Basis, Composition, Decision, EvidenceRef, Finding, FindingKind, Profile,
-    Relation as EvidenceRelation, SetCount, Verdict,
+    Activation, Basis, Composition, Decision, EvidenceRef, Finding, FindingKind, Inquiry, InquiryAnswer,
+    Profile, Relation as EvidenceRelation, SetCount, Verdict,
 };
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::checkpoint::{Checkpoint, origin, verifier};
@@ -42,7 +42,8 @@ use counterfoil_protocol::keys::Signer;
 use counterfoil_protocol::limits::{EXPRESSION_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use counterfoil_protocol::lineage::{Acknowledgement, EdgeKind, Recall, RecallResponse};
 use counterfoil_protocol::mesh::{
-    Admission, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork, Recognition, Relation,
+    Acceptance, Admission, Agreement, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork,
+    Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     Metric, Observation, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
@@ -107,7 +108,7 @@ fn samples() -> Samples {
     let mut statements: Vec<Vec<u8>> =
         organisation.opening().iter().map(|s| s.statement().bytes().to_vec()).collect();
     for (kind, payload) in &payloads {
-        let visibility = if kind.is_standing() { Visibility::Mesh } else { Visibility::Parties };
+        let visibility = if kind.is_standing() { Visibility::Mesh } else { Visibility::Parties(statement) };
         let (subject, refs) = (Some("scanner".to_owned()), vec![statement, StatementId::from_bytes([2; 32])]);
         let draft =
             Draft { subject, refs, visibility, payload: payload.clone(), ..draft(Some(id), *kind, &0) };
@@ -115,6 +116,17 @@ fn samples() -> Samples {
         statements.push(signed.statement().bytes().to_vec());
     }
     Samples { heads, statements, payloads, receipt, verdict, misbehaviour: codec::encode(&proof).unwrap() }
+}
+
+fn inquiries(organisation: counterfoil_protocol::ids::OrganisationId) -> Vec<Inquiry> {
+    let since = Some(Timestamp(5));
+    let answers = [
+        InquiryAnswer::Answered { named: 3, came: 2, missing: 1 },
+        InquiryAnswer::Silent { since },
+        InquiryAnswer::Unreachable { since: None },
+        InquiryAnswer::Refused,
+    ];
+    answers.map(|answer| Inquiry { organisation, answer }).to_vec()
 }
 
 fn verdict(statement: StatementId) -> Verdict {
@@ -229,6 +241,7 @@ fn payloads(
             cosignatures: vec!["line\n".into()],
             seen: time,
         }],
+        inquiries: inquiries(id),
         evidence: vec![EvidenceRef { organisation: id, position: Position(3), statement }],
         forked: vec![id],
         mode: Mode::Partial,
@@ -261,7 +274,13 @@ fn payloads(
         receipt: receipt.clone(),
         checkpoint: checkpoint.clone(),
     };
-    let link = Link { target, relation: Relation::Uses, from: Some(statement), purpose: "use".into() };
+    let link = Link {
+        target,
+        relation: Relation::Uses,
+        from: Some(statement),
+        purpose: "use".into(),
+        agreement: Some(statement),
+    };
     let counterfoil = Counterfoil {
         link: statement,
         organisation: id,
@@ -305,6 +324,20 @@ fn payloads(
             ..Recognition::of(id, vec!["a/*".into()])
         }),
     );
+    add(
+        Kind::Agreement,
+        codec::encode(&Agreement {
+            parties: vec![StatementId::from_bytes([1; 32]).into(), StatementId::from_bytes([2; 32]).into()],
+            kinds: vec![Kind::Observation, Kind::Link],
+            subjects: vec!["name:a*".into()],
+            jurisdictions: vec!["EU".into()],
+            from: Timestamp(1),
+            until: Some(Timestamp(2)),
+            link_answer_s: Some(3),
+            purpose: "use".into(),
+        }),
+    );
+    add(Kind::Acceptance, codec::encode(&Acceptance { agreement: statement, withdrawn: true }));
     add(Kind::Observation, codec::encode(&full_observation(statement)));
     add(Kind::Link, codec::encode(&link));
     add(Kind::Counterfoil, codec::encode(&counterfoil));
@@ -363,6 +396,8 @@ fn rewritten(payload: &Payload) -> Vec<u8> {
         Payload::Join(payload) => codec::encode(payload),
         Payload::Admission(payload) => codec::encode(payload),
         Payload::Recognition(payload) => codec::encode(payload),
+        Payload::Agreement(payload) => codec::encode(payload),
+        Payload::Acceptance(payload) => codec::encode(payload),
         Payload::Observation(payload) => codec::encode(payload),
         Payload::Link(payload) => codec::encode(payload),
         Payload::Counterfoil(payload) => codec::encode(payload),

@@ -89,6 +89,7 @@ impl Story {
             time: NOW,
             mesh: None,
             chains: views.collect(),
+            inquiries: Vec::new(),
             evidence: all()
                 .flat_map(|chain| &chain.statements)
                 .filter(|s| matches!(s.kind(), Kind::Observation | Kind::Link))
@@ -109,7 +110,8 @@ impl Story {
         let (receipt, checkpoint) = self.supplier.proof(position);
         let organisation = self.supplier.organisation.id();
         let target = LinkTarget { organisation, position, statement: self.evaluation, receipt, checkpoint };
-        let link = Link { target, relation, from: None, purpose: "the cohort is not ours".into() };
+        let link =
+            Link { target, relation, from: None, purpose: "the cohort is not ours".into(), agreement: None };
         let chain = if by_decider { &mut self.decider } else { &mut self.third };
         chain.say(Kind::Link, &link)
     }

@@ -91,6 +91,7 @@ impl Story {
             time: NOW,
             mesh: None,
             chains: views.collect(),
+            inquiries: Vec::new(),
             evidence: all()
                 .flat_map(|chain| &chain.statements)
                 .filter(|s| s.kind() == Kind::Observation)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
-use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId};
+use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId, StatementId};
+use counterfoil_protocol::mesh::Agreement;
+use counterfoil_protocol::statement::{Payload, Statement, Visibility};
 
 use crate::disk::Chain;
 use crate::history::History;
@@ -92,6 +94,49 @@ pub fn exposure(proofs: &[OnDisk<'_>], equivocators: &BTreeSet<OrganisationId>) 
 
 fn convicted(proof: &[u8]) -> Option<OrganisationId> {
     Misbehaviour::parse(proof).and_then(|proof| proof.check()).ok().map(|(guilty, _)| guilty)
+}
+
+/// Invariant 10: what is for the parties of an agreement lies on the disks of its parties alone, and what is private on its
+/// author's.
+pub fn limited_stays_limited(
+    disks: &[(usize, OrganisationId, &BTreeMap<OrganisationId, Chain>)],
+) -> Option<Violation> {
+    let statements = |chains: &BTreeMap<OrganisationId, Chain>| -> Vec<(OrganisationId, StatementId, Visibility, Arc<[u8]>)> {
+        let all = chains.iter().flat_map(|(author, chain)| chain.entries.iter().map(move |stored| (author, stored)));
+        all.filter_map(|(author, stored)| {
+            let (id, _, visibility, bytes) = stored.statement.as_ref()?;
+            Some((*author, *id, *visibility, bytes.clone()))
+        })
+        .collect()
+    };
+    let mut agreements: BTreeMap<StatementId, Agreement> = BTreeMap::new();
+    for (_, _, chains) in disks {
+        for (_, id, _, bytes) in statements(chains) {
+            let Ok(statement) = Statement::parse(bytes) else { continue };
+            if let Ok(Payload::Agreement(agreement)) =
+                Payload::decode(statement.header().kind, statement.payload())
+            {
+                agreements.insert(id, *agreement);
+            }
+        }
+    }
+    for (host, reader, chains) in disks {
+        for (author, id, visibility, _) in statements(chains) {
+            let may_read = match visibility {
+                _ if author == *reader => true,
+                Visibility::Mesh => true,
+                Visibility::Private => false,
+                Visibility::Parties(agreement) => {
+                    agreements.get(&agreement).is_some_and(|agreement| agreement.has_party(reader))
+                }
+            };
+            if !may_read {
+                let text = format!("host {host} of {reader} has {id} of {author}, which is not for it");
+                return Some(violation("limited-stays-limited", text));
+            }
+        }
+    }
+    None
 }
 
 /// What every host should have come to have: the same head of each chain.

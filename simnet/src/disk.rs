@@ -1,9 +1,11 @@
 //! A disk in memory. Writes are queued and become durable in order; a crash loses what was not durable yet.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use counterfoil_federation::effect::Write;
+use counterfoil_federation::evidence::EvidenceSource;
 use counterfoil_federation::message::Entry;
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
@@ -11,7 +13,10 @@ use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, Hash, SignedHead};
 use counterfoil_protocol::ids::{ByteString, HeadHash, OrganisationId, Position, StatementId};
-use counterfoil_protocol::statement::{Kind, Visibility};
+use counterfoil_protocol::lineage::graph::{EdgeSet, EdgeSource};
+use counterfoil_protocol::lineage::{Edge, edges};
+use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::statement::{Kind, Payload, Statement, Visibility};
 
 /// What is kept of one entry.
 #[derive(Debug, Clone)]
@@ -137,6 +142,14 @@ impl Disk {
                 let stored = Stored { digest: verified.leaf_digest(), statement: Some(statement) };
                 self.place(verified.organisation(), verified.position(), stored);
             }
+            Write::Revealed(verified) => {
+                let header = verified.statement().header();
+                let statement = (verified.id(), header.kind, header.visibility, verified.bytes().clone());
+                let place = usize::try_from(verified.position().0).unwrap_or(usize::MAX);
+                if let Some(stored) = self.chain(verified.organisation()).entries.get_mut(place) {
+                    stored.statement = Some(statement);
+                }
+            }
             Write::Withheld { organisation, position, digest } => {
                 self.place(organisation, position, Stored { digest, statement: None });
             }
@@ -203,6 +216,59 @@ impl Disk {
     }
 }
 
+/// Everything that is on a disk, to look up what bears on a subject.
+#[derive(Debug, Default)]
+pub struct Library {
+    statements: BTreeMap<StatementId, (OrganisationId, Position, Statement)>,
+    edges: EdgeSet,
+}
+
+impl EdgeSource for Library {
+    type Error = Infallible;
+
+    fn upstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        self.edges.upstream(node)
+    }
+
+    fn downstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        self.edges.downstream(node)
+    }
+}
+
+impl EvidenceSource for Library {
+    fn find(&self, id: &StatementId) -> Option<(OrganisationId, Position, Statement)> {
+        self.statements.get(id).cloned()
+    }
+}
+
+impl Disk {
+    /// Everything that is on this disk.
+    pub fn library(&self) -> Library {
+        let mut statements = BTreeMap::new();
+        let mut all = Vec::new();
+        for (organisation, chain) in &self.chains {
+            for (stored, position) in chain.entries.iter().zip(0u64..) {
+                let Some((id, _, _, bytes)) = &stored.statement else { continue };
+                let Ok(statement) = Statement::parse(bytes.clone()) else { continue };
+                if let Ok(payload) = Payload::decode(statement.header().kind, statement.payload()) {
+                    all.extend(edges(*id, &payload));
+                }
+                statements.insert(*id, (*organisation, Position(position), statement));
+            }
+        }
+        Library { statements, edges: all.into_iter().collect() }
+    }
+}
+
+impl Chain {
+    /// Entries from a position on that are digests alone.
+    pub fn lacking(&self, from: Position, max: usize) -> Vec<(Position, LeafDigest)> {
+        let entries = self.entries.iter().zip(0u64..).skip(usize::try_from(from.0).unwrap_or(usize::MAX));
+        let withheld = entries.filter(|(stored, _)| stored.statement.is_none());
+        withheld.map(|(stored, position)| (Position(position), stored.digest)).take(max).collect()
+    }
+}
+
 impl Subtrees for Chain {
     fn subtree(&self, level: u32, index: u64) -> Option<Hash> {
         self.leaves.subtree(level, index)
@@ -213,8 +279,8 @@ impl EntrySource for Chain {
     fn entry(&self, position: Position) -> Option<Entry> {
         let stored = self.entries.get(usize::try_from(position.0).ok()?)?;
         Some(match &stored.statement {
-            Some((_, _, Visibility::Mesh, bytes)) => Entry::Statement(ByteString(bytes.to_vec())),
-            _ => Entry::Withheld(stored.digest),
+            Some((_, _, _, bytes)) => Entry::Statement(ByteString(bytes.to_vec())),
+            None => Entry::Withheld(stored.digest),
         })
     }
 }

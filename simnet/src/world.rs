@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counterfoil_federation::config::Config;
-use counterfoil_federation::effect::{AppendId, Asker, ChannelId, Effect, Event, ExchangeId, GossipId};
-use counterfoil_federation::message::{Announcement, Request, Response, Topic};
-use counterfoil_federation::store::{consistency, page};
+use counterfoil_federation::effect::{
+    AppendId, Asker, ChannelId, Effect, Event, ExchangeId, GatherId, GossipId,
+};
+use counterfoil_federation::evidence::bearing;
+use counterfoil_federation::message::{Announcement, Bearing, Request, Response, Topic};
+use counterfoil_federation::store::{consistency, page, revealed};
 use counterfoil_federation::{Input, Millis};
+use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{MeshId, OrganisationId};
@@ -51,6 +55,8 @@ pub struct World {
     pub history: History,
     /// Faults in force.
     pub faults: Faults,
+    /// What came of gatherings, by host.
+    pub gathered: Vec<(usize, GatherId, Vec<Inquiry>)>,
     /// What the engines told whoever listens, by host.
     pub alarms: Vec<(usize, String)>,
     config: Config,
@@ -76,6 +82,7 @@ impl World {
             history: History::default(),
             faults: Faults { loss: 0, duplication: 0, delay_ms: 20 },
             alarms: Vec::new(),
+            gathered: Vec::new(),
             config,
             mesh: None,
             now: Millis(1_000_000),
@@ -269,15 +276,35 @@ impl World {
                 }
             }
             Effect::Respond { channel, response } => self.respond(index, channel, response),
-            Effect::Serve { channel, organisation, from, size } => {
+            Effect::Serve { channel, organisation, from, size, audience } => {
                 let host = self.hosts.get(index);
                 let chain = host.and_then(|host| host.disk.chains().get(&organisation));
-                let page = chain.and_then(|chain| page(chain, from, size, &self.config).ok());
+                let page = chain.and_then(|chain| page(chain, &audience, from, size, &self.config).ok());
                 let response = match page {
                     Some(page) => Response::Entries(page),
                     None => Response::Refused("it is not on disk yet".into()),
                 };
                 self.respond(index, channel, response);
+            }
+            Effect::Reveal { channel, organisation, positions, audience } => {
+                let chain = self.hosts.get(index).and_then(|host| host.disk.chains().get(&organisation));
+                let response = match chain {
+                    Some(chain) => Response::Revealed(revealed(chain, &audience, &positions, &self.config)),
+                    None => Response::Refused("it is not on disk yet".into()),
+                };
+                self.respond(index, channel, response);
+            }
+            Effect::Find { channel, about, audience, head } => {
+                let host = self.hosts.get(index);
+                let places = host.map(|host| bearing(&host.disk.library(), &host.id(), &about, &audience));
+                let places = places.unwrap_or_default();
+                self.respond(index, channel, Response::Evidence(Bearing { head, places }));
+            }
+            Effect::Gathered { gather, inquiries } => self.gathered.push((index, gather, inquiries)),
+            Effect::Lacking { organisation, from, max } => {
+                let chain = self.hosts.get(index).and_then(|host| host.disk.chains().get(&organisation));
+                let entries = chain.map(|chain| chain.lacking(from, max)).unwrap_or_default();
+                self.at(1, Happening::Input(index, starts, Input::Lacking { organisation, entries }));
             }
             Effect::Prove { asker, organisation, from, to } => {
                 let chain = self.hosts.get(index).and_then(|host| host.disk.chains().get(&organisation));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -18,7 +19,8 @@ use counterfoil_protocol::admissibility::Composition;
 use counterfoil_protocol::bundle::Wanted;
 use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
 use counterfoil_protocol::ids::{StatementId, Timestamp};
-use counterfoil_protocol::mesh::{Answer, Ballot, Charter, Recognition, Relation};
+use counterfoil_protocol::mesh::{Agreement, Answer, Ballot, Charter, Recognition, Relation};
+use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::weighting::Ppm;
 use futures::stream::{Stream, unfold};
 use serde::de::DeserializeOwned;
@@ -67,6 +69,18 @@ pub struct DecideBody {
     /// Whether nothing is to be recorded.
     #[serde(default)]
     pub dry_run: bool,
+    /// Seconds to wait at most for what other members know of the subjects.
+    #[serde(default = "wait_s")]
+    pub wait_s: u64,
+}
+
+/// Long enough for any peer that is there, and short enough for a caller who waits.
+pub const WAIT_S: u64 = 2;
+/// The longest that a caller may wait.
+const WAIT_S_MAX: u64 = 300;
+
+const fn wait_s() -> u64 {
+    WAIT_S
 }
 
 /// A wish to link.
@@ -83,6 +97,46 @@ pub struct LinkBody {
     /// What for.
     #[serde(default)]
     pub purpose: String,
+    /// Under which agreement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<String>,
+}
+
+/// What is proposed to other organisations.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreeBody {
+    /// The other parties: ids, prefixes or names.
+    pub with: Vec<String>,
+    /// Kinds of statements.
+    pub kinds: Vec<Kind>,
+    /// Subjects, as patterns; any where none is named.
+    #[serde(default)]
+    pub subjects: Vec<String>,
+    /// Jurisdictions; any where none is named.
+    #[serde(default)]
+    pub jurisdictions: Vec<String>,
+    /// From when; from now on where nothing is said.
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+    /// Until when.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// Seconds within which a link is to be answered.
+    #[serde(default)]
+    pub link_answer_s: Option<u64>,
+    /// What for.
+    #[serde(default)]
+    pub purpose: String,
+}
+
+/// An answer to an agreement.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptanceBody {
+    /// Whether the organisation withdraws from it.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// An effect.
@@ -244,6 +298,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/mesh/members", get(async |State(n): Shared| run(n, |n| n.members()).await))
         .route("/v1/mesh/votes", post(vote))
         .route("/v1/recognitions", post(recognise))
+        .route("/v1/agreements", get(async |State(n): Shared| run(n, |n| n.agreements()).await).post(agree))
+        .route("/v1/agreements/{id}/acceptance", post(accept_agreement))
         .route("/v1/statements", get(log).post(say))
         .route("/v1/statements/signed", post(append))
         .route("/v1/statements/{id}", get(show))
@@ -439,6 +495,29 @@ async fn recognise(State(node): Shared, bytes: Bytes) -> Answered {
     .await
 }
 
+async fn agree(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: AgreeBody = body(&bytes)?;
+    run(node, move |node| {
+        let parties = wish.with.iter().map(|text| node.find_organisation(text)).collect::<Result<_, _>>()?;
+        node.propose(Agreement {
+            parties,
+            kinds: wish.kinds,
+            subjects: wish.subjects,
+            jurisdictions: wish.jurisdictions,
+            from: wish.from.unwrap_or_else(|| node.now()),
+            until: wish.until,
+            link_answer_s: wish.link_answer_s,
+            purpose: wish.purpose,
+        })
+    })
+    .await
+}
+
+async fn accept_agreement(State(node): Shared, Path(id): Path<String>, bytes: Bytes) -> Answered {
+    let wish: AcceptanceBody = body(&bytes)?;
+    run(node, move |node| node.accept_agreement(&node.resolve(&id)?, wish.withdrawn)).await
+}
+
 async fn say(State(node): Shared, bytes: Bytes) -> Answered {
     let say: Say = body(&bytes)?;
     run(node, move |node| node.say(say)).await
@@ -487,7 +566,8 @@ async fn link(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: LinkBody = body(&bytes)?;
     run(node, move |node| {
         let from = wish.from.as_deref().map(|from| node.resolve(from)).transpose()?;
-        node.link(node.resolve(&wish.target)?, wish.relation, from, &wish.purpose)
+        let agreement = wish.agreement.as_deref().map(|id| node.resolve(id)).transpose()?;
+        node.link(node.resolve(&wish.target)?, wish.relation, from, &wish.purpose, agreement)
     })
     .await
 }
@@ -509,7 +589,8 @@ async fn activate(State(node): Shared, bytes: Bytes) -> Answered {
 
 async fn decide(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: DecideBody = body(&bytes)?;
-    run(node, move |node| node.decide(wish.request, wish.at, wish.dry_run)).await
+    let wait = Duration::from_secs(wish.wait_s.min(WAIT_S_MAX));
+    run(node, move |node| node.decide(wish.request, wish.at, wish.dry_run, wait)).await
 }
 
 async fn why(State(node): Shared, Path(id): Path<String>) -> Answered {

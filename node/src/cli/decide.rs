@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use counterfoil_protocol::actuation::request::Reversibility;
 use counterfoil_protocol::actuation::{Mode, Request};
 use counterfoil_protocol::admissibility::verdict::{Outcome, RequirementState};
+use counterfoil_protocol::admissibility::{Inquiry, InquiryAnswer};
 use counterfoil_protocol::bundle;
 use counterfoil_protocol::ids::{AuthorityId, Timestamp};
 use counterfoil_protocol::statement::{Payload, Verified};
@@ -15,7 +16,7 @@ use counterfoil_protocol::statement::{Payload, Verified};
 use super::client::segment;
 use super::print::{Out, parse_time, short, time};
 use super::{Context, VERIFICATION_FAILED};
-use crate::api::routes::{BundleBody, DecideBody, EffectBody};
+use crate::api::routes::{BundleBody, DecideBody, EffectBody, WAIT_S};
 use crate::clock;
 use crate::service::decide::{Decided, Reported};
 
@@ -30,6 +31,9 @@ pub(super) struct Decide {
     /// Record nothing
     #[arg(long)]
     dry_run: bool,
+    /// Wait at most so long for what other members know of the subjects
+    #[arg(long, value_name = "SECONDS", default_value_t = WAIT_S)]
+    wait: u64,
     /// Where to write the permit, if one is given
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -115,7 +119,7 @@ impl Decide {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
         let request = read_request(&self.request)?;
         let at = self.at.as_deref().map(parse_time).transpose()?;
-        let body = DecideBody { request, at, dry_run: self.dry_run };
+        let body = DecideBody { request, at, dry_run: self.dry_run, wait_s: self.wait };
         let decided: Decided = context.client.post("/v1/decisions", &body)?;
         explain(context.out, &decided);
         if let (Some(permit), Some(file)) = (&decided.permit, &self.output) {
@@ -136,6 +140,9 @@ impl Why {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let decided: Decided = context.client.get(&format!("/v1/decisions/{}", segment(&self.id)))?;
         explain(context.out, &decided);
+        for inquiry in &decided.inquiries {
+            context.out.detail(asked(&decided, inquiry));
+        }
         for set in &decided.verdict.sufficient {
             let names: Vec<String> = set.authorities.iter().map(|id| name(&decided, id)).collect();
             context.out.detail(format!("enough would be: {}", names.join(" and ")));
@@ -176,6 +183,28 @@ impl Why {
             }
         }
         context.out.value(&decided)
+    }
+}
+
+/// What came of asking an organisation.
+fn asked(decided: &Decided, inquiry: &Inquiry) -> String {
+    let name = decided.asked.get(&inquiry.organisation);
+    let name = name.cloned().unwrap_or_else(|| inquiry.organisation.short());
+    let since = |since: Option<Timestamp>| since.map_or_else(|| "ever".into(), time);
+    match inquiry.answer {
+        InquiryAnswer::Answered { named, came, missing: 0 } => {
+            format!("asked {name}: {named} statements bear on it, {came} came just then")
+        }
+        InquiryAnswer::Answered { named, came, missing } => format!(
+            "asked {name}: {named} statements bear on it, {came} came just then, {missing} did not in time"
+        ),
+        InquiryAnswer::Silent { since: at } => {
+            format!("asked {name}: no answer in time; unreachable since {}", since(at))
+        }
+        InquiryAnswer::Unreachable { since: at } => {
+            format!("could not ask {name}: unreachable since {}", since(at))
+        }
+        InquiryAnswer::Refused => format!("asked {name}: it does not answer such questions"),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) struct Link {
     /// What for
     #[arg(long, default_value = "")]
     purpose: String,
+    /// The agreement under which it refers
+    #[arg(long, value_name = "ID")]
+    agreement: Option<String>,
 }
 
 /// Dispute a statement of another organisation, or take the dispute back
@@ -83,8 +86,13 @@ impl Dispute {
 
 impl Link {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let body =
-            LinkBody { target: self.id, relation: self.relation, from: self.from, purpose: self.purpose };
+        let body = LinkBody {
+            target: self.id,
+            relation: self.relation,
+            from: self.from,
+            purpose: self.purpose,
+            agreement: self.agreement,
+        };
         let said: Said = context.client.post("/v1/links", &body)?;
         context.out.done(format!("linked by {}", said.statement));
         context.out.detail("it is matched when the other side has recorded its counterfoil");
@@ -99,11 +107,14 @@ impl Links {
         for one in &all {
             context.out.line(format!(
                 "{:<8} {:<14} {} -> {}",
-                one.state,
+                one.state.name(),
                 one.relation.name(),
                 short(&one.link),
                 short(&one.target)
             ));
+            if let Some(reason) = &one.reason {
+                context.out.detail(format!("refused: {reason}"));
+            }
             if one.to_answer {
                 context.out.next(format!("counterfoil accept {}", short(&one.link)));
             }

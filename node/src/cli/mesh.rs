@@ -6,6 +6,7 @@ use counterfoil_protocol::mesh::{Ballot, Charter, OnFork};
 use counterfoil_protocol::weighting::Ppm;
 
 use super::Context;
+use super::agree::Agree;
 use super::print::short;
 use crate::api::routes::{RecogniseBody, TextBody, VoteBody};
 use crate::service::mesh::{MemberView, MeshEntered};
@@ -37,6 +38,10 @@ pub(super) enum Mesh {
     Members,
     /// Accept another organisation's authorities for some claims
     Recognise(Recognise),
+    /// Propose to other members what may cross between you, or accept what was proposed
+    Agree(Agree),
+    /// List agreements, and who has still to accept them
+    Agreements,
 }
 
 /// Found a mesh by a charter in the own chain
@@ -138,6 +143,8 @@ impl Mesh {
             Self::Expel { organisation } => vote(context, organisation, Ballot::Expel),
             Self::Members => members(context),
             Self::Recognise(recognise) => recognise.run(context),
+            Self::Agree(agree) => agree.run(context),
+            Self::Agreements => super::agree::agreements(context),
         }
     }
 }

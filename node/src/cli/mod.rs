@@ -1,5 +1,6 @@
 //! The command line. One command a file; each says in ticked lines what it did, and what to try next.
 
+mod agree;
 mod authority;
 mod backup;
 pub mod client;

@@ -42,8 +42,11 @@ pub(super) struct Observe {
     #[arg(long, value_name = "ID")]
     derived_from: Vec<String>,
     /// Who may read it: mesh, parties or private
-    #[arg(long, default_value = "mesh")]
-    visibility: Visibility,
+    #[arg(long, default_value = "mesh", value_parser = ["mesh", "parties", "private"])]
+    visibility: String,
+    /// The agreement whose parties may read it; with --visibility parties
+    #[arg(long, value_name = "ID", required_if_eq("visibility", "parties"))]
+    agreement: Option<String>,
     /// Claim of the document to be sealed: the statement commits to it, and `bundle --disclose` shows it to whom you choose;
     /// may be repeated. Decisions do not see what is sealed; the document's digest stays in the statement
     #[arg(long, value_name = "NAME")]
@@ -71,6 +74,19 @@ fn name(file: &std::path::Path) -> String {
 }
 
 impl Observe {
+    /// Who may read what is said.
+    fn visibility(&self, context: &Context) -> anyhow::Result<Visibility> {
+        let agreement = match &self.agreement {
+            Some(id) => {
+                let view: StatementView = context.client.get(&format!("/v1/statements/{}", segment(id)))?;
+                Some(view.statement)
+            }
+            None => None,
+        };
+        Visibility::named(&self.visibility, agreement)
+            .context("--agreement goes with --visibility parties, and with no other")
+    }
+
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let mut trust = Trust::default();
         for file in &self.trust {
@@ -186,7 +202,7 @@ impl Observe {
             authority: self.authority.clone(),
             subject: observation.subjects.first().map(|subject| subject.key().to_string()),
             refs: observation.derived_from.clone(),
-            visibility: self.visibility,
+            visibility: self.visibility(context)?,
             disclosures,
         };
         context.client.post("/v1/statements", &say)

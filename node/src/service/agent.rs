@@ -108,7 +108,11 @@ impl Agent {
             return Ok(());
         }
         for link in self.node.links(false)?.iter().filter(|link| link.to_answer) {
-            match self.node.answer(&link.link, Answer::Accepted) {
+            let answer = match self.node.outside(&link.link)? {
+                Some(outside) => Answer::Refused(outside.to_string()),
+                None => Answer::Accepted,
+            };
+            match self.node.answer(&link.link, answer) {
                 Ok(_) => tracing::info!(link = %link.link, "answered"),
                 // Left open for people to look at.
                 Err(error) => tracing::warn!(link = %link.link, check = error.check, "not answered: {error}"),

@@ -1,11 +1,14 @@
 //! Decisions and what follows from them: permits and effects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use counterfoil_protocol::actuation::{Effect, Mode, Nonconformity, Permit, Request};
 use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
-use counterfoil_protocol::admissibility::gather::{decide, relevant};
-use counterfoil_protocol::admissibility::{Activation, Basis, Composition, Decision, Profile, Verdict};
+use counterfoil_protocol::admissibility::gather::{decide, reach, relevant};
+use counterfoil_protocol::admissibility::{
+    Activation, Basis, Composition, Decision, Inquiry, InquiryAnswer, Profile, Verdict,
+};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
@@ -19,6 +22,8 @@ use super::{Blame, Node, ServiceError, is_covered};
 use crate::runtime::View;
 use crate::store::Placed;
 
+/// How often it is asked on for one decision.
+const INQUIRY_ROUNDS_MAX: usize = 4;
 /// Seconds for which a permit may be used.
 const PERMIT_S: u64 = 3_600;
 /// Seconds within which its effect is to be reported.
@@ -46,6 +51,12 @@ pub struct Decided {
     pub verdict: Verdict,
     /// Pieces of evidence that were weighed.
     pub weighed: usize,
+    /// What was asked of the other members, and what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inquiries: Vec<Inquiry>,
+    /// Names of those organisations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub asked: BTreeMap<OrganisationId, String>,
     /// Names of the authorities in the verdict: `role of organisation`.
     pub authorities: BTreeMap<String, String>,
 }
@@ -68,11 +79,13 @@ pub(super) struct Gathered {
     pub(super) evidence: Vec<Verified>,
     pub(super) mesh: Option<MeshId>,
     pub(super) forked: BTreeSet<OrganisationId>,
+    pub(super) inquiries: Vec<Inquiry>,
 }
 
 impl Node {
     /// Decides about a request from everything that this node knows now, and records it with a permit where it admits.
-    /// A dry run records nothing, and may ask about another time.
+    /// A dry run records nothing, and may ask about another time. Before, the other members are asked what they know of the
+    /// subjects, for as long as `wait` at most; not where it is about another time.
     ///
     /// # Errors
     /// [`ServiceError`]; a verdict that does not admit is no error.
@@ -81,15 +94,18 @@ impl Node {
         request: Request,
         at: Option<Timestamp>,
         dry_run: bool,
+        wait: Duration,
     ) -> Result<Decided, ServiceError> {
         request.check().map_err(|error| ServiceError::caller("request", error.to_string()))?;
         if at.is_some() && !dry_run {
             let text = "a decision is recorded as of now; use --dry-run to ask about another time";
             return Err(ServiceError::caller("time", text));
         }
+        let inquiries = if at.is_none() { self.inquire(&request, wait)? } else { Vec::new() };
         let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let view = self.view()?;
-        let gathered = self.gather(&view, &request)?;
+        let mut gathered = self.gather(&view, &request)?;
+        gathered.inquiries = inquiries;
         let time = at.unwrap_or_else(|| view.now.timestamp());
         let inputs = gathered.inputs(self.organisation(), request, time);
         let (decision, verdict) = decide(&inputs)?;
@@ -106,10 +122,38 @@ impl Node {
             request: decision.request,
             time: decision.time,
             organisation: self.organisation(),
+            asked: asked_names(&view, &decision.inquiries),
+            inquiries: decision.inquiries,
             authorities: authority_names(&view, &verdict),
             verdict,
             weighed: decision.evidence.len(),
         })
+    }
+
+    /// Asks the other members what they know of what a request rests on: what they name may lead on to more, so it is asked
+    /// again until there is nothing new, or the time is over.
+    fn inquire(&self, request: &Request, wait: Duration) -> Result<Vec<Inquiry>, ServiceError> {
+        let over = Instant::now() + wait;
+        let mut all: BTreeMap<OrganisationId, InquiryAnswer> = BTreeMap::new();
+        let mut asked = BTreeSet::new();
+        for _ in 0..INQUIRY_ROUNDS_MAX {
+            let reached: BTreeSet<SubjectKey> = reach(&request.subjects, self.store())?.into_keys().collect();
+            if reached.is_subset(&asked) {
+                break;
+            }
+            let left = over.saturating_duration_since(Instant::now());
+            if !asked.is_empty() && left.is_zero() {
+                break;
+            }
+            asked = reached;
+            let about = asked.iter().cloned().map(Subject::from).collect();
+            let wait_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            for Inquiry { organisation, answer } in self.runtime.gather(about, wait_ms)? {
+                let answer = all.get(&organisation).map_or(answer, |before| before.and_then(answer));
+                all.insert(organisation, answer);
+            }
+        }
+        Ok(all.into_iter().map(|(organisation, answer)| Inquiry { organisation, answer }).collect())
     }
 
     fn permit(
@@ -205,7 +249,7 @@ impl Node {
         }
         let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
         let mesh = view.membership.as_ref().map(|membership| membership.mesh());
-        Ok(Gathered { chains, evidence, mesh, forked })
+        Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new() })
     }
 
     /// A recorded decision with its verdict, own or foreign.
@@ -232,6 +276,8 @@ impl Node {
             request: decision.request.clone(),
             time: decision.time,
             organisation: verified.organisation(),
+            asked: asked_names(&view, &decision.inquiries),
+            inquiries: decision.inquiries.clone(),
             authorities: authority_names(&view, &verdict),
             verdict,
             weighed: decision.evidence.len(),
@@ -344,6 +390,13 @@ impl Node {
 
 fn payload(placed: &Placed) -> Option<Payload> {
     Payload::decode(placed.statement.header().kind, placed.statement.payload()).ok()
+}
+
+/// Names of the organisations that were asked.
+fn asked_names(view: &View, inquiries: &[Inquiry]) -> BTreeMap<OrganisationId, String> {
+    let mut names = Node::names(view);
+    names.retain(|id, _| inquiries.iter().any(|inquiry| inquiry.organisation == *id));
+    names
 }
 
 /// `role of organisation` for each authority that a verdict names.

@@ -62,6 +62,7 @@ impl From<RuntimeError> for ServiceError {
             RuntimeError::Refused(refusal) => (Blame::Refused, refusal.check()),
             RuntimeError::Append(AppendError::Refused(refusal)) => (Blame::Refused, refusal.check()),
             RuntimeError::Append(AppendError::UnknownRef(_)) => (Blame::Refused, "refs"),
+            RuntimeError::Append(AppendError::Outside(_)) => (Blame::Refused, "agreement"),
             RuntimeError::Append(AppendError::Duplicate(_)) => (Blame::Refused, "duplicate"),
             RuntimeError::Append(AppendError::Busy(_)) => (Blame::Unavailable, "capacity"),
             RuntimeError::Append(AppendError::Frozen(_)) => (Blame::Unavailable, "head-lock"),

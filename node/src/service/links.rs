@@ -2,8 +2,8 @@
 
 use counterfoil_protocol::chain::checkpoint::Checkpoint;
 use counterfoil_protocol::chain::receipt::Receipt;
-use counterfoil_protocol::ids::{OrganisationId, StatementId};
-use counterfoil_protocol::mesh::{Answer, Counterfoil, Link, LinkTarget, Relation};
+use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
+use counterfoil_protocol::mesh::{Answer, Counterfoil, Link, LinkState, LinkTarget, Outside, Relation};
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,14 @@ pub struct LinkView {
     pub relation: Relation,
     /// What for.
     pub purpose: String,
-    /// `open`, `matched`, `refused` or `lapsed`.
-    pub state: String,
+    /// The agreement under which it refers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<StatementId>,
+    /// How it stands.
+    pub state: LinkState,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The other half, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counterfoil: Option<StatementId>,
@@ -46,6 +52,7 @@ impl Node {
         relation: Relation,
         from: Option<StatementId>,
         purpose: &str,
+        agreement: Option<StatementId>,
     ) -> Result<Said, ServiceError> {
         let placed = self.placed(&target)?;
         if placed.organisation == self.organisation() {
@@ -60,7 +67,10 @@ impl Node {
             receipt: proof.receipt,
             checkpoint: proof.checkpoint,
         };
-        let link = Link { target, relation, from, purpose: purpose.to_owned() };
+        let link = Link { target, relation, from, purpose: purpose.to_owned(), agreement };
+        let view = self.view()?;
+        self.check_agreement(&view, &link, self.organisation(), self.now())
+            .map_err(|outside| ServiceError::refused("agreement", outside.to_string()))?;
         let mut say = Say::new(Kind::Link, &link)?;
         say.refs = from.into_iter().collect();
         self.say(say)
@@ -97,7 +107,7 @@ impl Node {
             (true, Some(_)) => Relation::Approves,
             (false, None) => Relation::Disputes,
         };
-        self.link(target, relation, None, reason)
+        self.link(target, relation, None, reason, None)
     }
 
     /// Answers a link of another organisation to an own statement.
@@ -118,6 +128,11 @@ impl Node {
             return Err(ServiceError::refused("duplicate", format!("{link} is answered by {answered}")));
         }
         if answer == Answer::Accepted {
+            let issued_at = verified.statement().header().issued_at;
+            self.check_agreement(&view, payload, verified.organisation(), issued_at).map_err(|outside| {
+                let text = format!("{outside}; `refuse` it, or agree first: `mesh agree`");
+                ServiceError::refused("agreement", text)
+            })?;
             self.check_target(payload)?;
         }
         let proof = self.receipt(link)?;
@@ -132,6 +147,35 @@ impl Node {
         let mut say = Say::new(Kind::Counterfoil, &counterfoil)?;
         say.refs = vec![*link];
         self.say(say)
+    }
+
+    /// Whether the agreement that a link names lets it refer to its target.
+    fn check_agreement(
+        &self,
+        view: &View,
+        link: &Link,
+        by: OrganisationId,
+        issued_at: Timestamp,
+    ) -> Result<(), Outside> {
+        if link.agreement.is_none() {
+            return Ok(());
+        }
+        let target = self.placed(&link.target.statement).map_err(|_| Outside::NoSubject)?;
+        let key = &target.statement.header().key;
+        let chain = view.chains.get(&target.organisation);
+        let jurisdictions = chain.map(|replica| replica.state().jurisdictions_of(key)).unwrap_or_default();
+        link.check_agreement(by, issued_at, &view.agreements, &target.statement, jurisdictions)
+    }
+
+    /// Why a link is to be refused whatever its receipt proves: its agreement does not cover it.
+    pub(crate) fn outside(&self, link: &StatementId) -> Result<Option<Outside>, ServiceError> {
+        let view = self.view()?;
+        let verified = self.verified_one(&view, link)?;
+        let Payload::Link(payload) = verified.payload() else { return Ok(None) };
+        let issued_at = verified.statement().header().issued_at;
+        let outside = self.check_agreement(&view, payload, verified.organisation(), issued_at).err();
+        // What others have still to say may arrive.
+        Ok(outside.filter(Outside::is_final))
     }
 
     /// Whether a link's receipt proves the own statement that it refers to.
@@ -162,7 +206,7 @@ impl Node {
         let mut found = Vec::new();
         for (link, answer) in self.store().links()? {
             if let Some(one) = self.link_view(&view, &link, answer)?
-                && (!open || one.state == "open")
+                && (!open || one.state == LinkState::Open)
             {
                 found.push(one);
             }
@@ -193,12 +237,16 @@ impl Node {
         let decoded = answered
             .as_ref()
             .map(|placed| Payload::decode(placed.statement.header().kind, placed.statement.payload()));
-        let limit_s = view.membership.as_ref().map(|membership| membership.charter().link_answer_s);
-        let state = match decoded {
-            Some(Ok(Payload::Counterfoil(half))) if half.answer == Answer::Accepted => "matched",
-            Some(Ok(Payload::Counterfoil(_))) => "refused",
-            _ if limit_s.is_some_and(|limit| self.now().since(issued_at) > limit) => "lapsed",
-            _ => "open",
+        let of_charter = view.membership.as_ref().map(|membership| membership.charter().link_answer_s);
+        let agreed = payload.agreement.and_then(|id| view.agreements.proposed(&id)?.0.link_answer_s);
+        let answer = match &decoded {
+            Some(Ok(Payload::Counterfoil(half))) => Some(&half.answer),
+            _ => None,
+        };
+        let state = LinkState::of(answer, self.now().since(issued_at), agreed.or(of_charter));
+        let reason = match answer {
+            Some(Answer::Refused(reason)) => Some(reason.clone()),
+            _ => None,
         };
         let to_answer = payload.target.organisation == self.organisation() && answered.is_none();
         Ok(Some(LinkView {
@@ -208,7 +256,9 @@ impl Node {
             target: payload.target.statement,
             relation: payload.relation,
             purpose: payload.purpose.clone(),
-            state: state.into(),
+            agreement: payload.agreement,
+            state,
+            reason,
             counterfoil: answered.map(|placed| placed.statement.id()),
             to_answer,
         }))

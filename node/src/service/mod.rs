@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`say`] | signing and appending statements |
 //! | [`mesh`] | charters, invitations, votes, members |
+//! | [`agreements`] | what crosses between organisations: proposed, accepted, withdrawn |
 //! | [`links`] | cross-references: both halves, asked for or by policy |
 //! | [`decide`] | decisions, permits, effects |
 //! | [`what_if`] | recorded decisions under other circumstances, or another profile |
@@ -14,6 +15,7 @@
 //! | [`agent`], `witnesses` | what the node does by itself |
 
 pub mod agent;
+pub mod agreements;
 pub mod ask_witness;
 pub mod decide;
 mod error;

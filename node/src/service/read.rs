@@ -587,6 +587,14 @@ fn summary(payload: &Payload) -> String {
             let what = if recognition.withdrawn { "recognises no more" } else { "recognises" };
             format!("{what} {} for {}", recognition.organisation, claims.join(", "))
         }
+        Payload::Agreement(agreement) => {
+            let kinds: Vec<&str> = agreement.kinds.iter().map(|kind| kind.name()).collect();
+            format!("proposes to {} parties: {}", agreement.parties.len(), kinds.join(", "))
+        }
+        Payload::Acceptance(acceptance) => {
+            let what = if acceptance.withdrawn { "withdraws from" } else { "accepts" };
+            format!("{what} {}", acceptance.agreement)
+        }
         Payload::Observation(observation) => {
             let subject = observation.subjects.first().map(ToString::to_string).unwrap_or_default();
             format!("{} about {subject}", observation.claim)
@@ -626,6 +634,8 @@ fn payload_json(payload: &Payload) -> serde_json::Value {
         Payload::Join(join) => serde_json::to_value(join),
         Payload::Admission(admission) => serde_json::to_value(admission),
         Payload::Recognition(recognition) => serde_json::to_value(recognition),
+        Payload::Agreement(agreement) => serde_json::to_value(agreement),
+        Payload::Acceptance(acceptance) => serde_json::to_value(acceptance),
         Payload::Observation(observation) => serde_json::to_value(observation),
         Payload::Link(link) => serde_json::to_value(link),
         Payload::Counterfoil(counterfoil) => serde_json::to_value(counterfoil),

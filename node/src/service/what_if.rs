@@ -245,7 +245,8 @@ impl Node {
             evidence.extend(self.verified(view, &organisation, placed)?);
         }
         let forked: BTreeSet<OrganisationId> = decision.forked.iter().copied().collect();
-        Ok(Gathered { chains, evidence, mesh: decision.mesh, forked })
+        let inquiries = decision.inquiries.clone();
+        Ok(Gathered { chains, evidence, mesh: decision.mesh, forked, inquiries })
     }
 
     /// The authority with this id, or unambiguous role, of any organisation.
@@ -322,6 +323,7 @@ impl Gathered {
                     (*id, ChainView { state, standing, basis: basis.clone() })
                 })
                 .collect(),
+            inquiries: self.inquiries.clone(),
             evidence: self.evidence.iter().collect(),
             forked: self.forked.clone(),
         }

@@ -8,6 +8,7 @@ use counterfoil_protocol::chain::tile::{TileCursor, bytes_of, hashes_of};
 use counterfoil_protocol::chain::{CompactRange, Hash, Head};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::statement::Verified;
 use rocksdb::{WriteBatch, WriteOptions};
 use serde::{Deserialize, Serialize};
 
@@ -47,27 +48,23 @@ impl Store {
             match write {
                 Write::Statement(verified) => {
                     let (organisation, position) = (verified.organisation(), verified.position());
-                    let place = key(&organisation, position.0);
-                    let mut value = Vec::with_capacity(verified.bytes().len() + 1);
-                    value.push(STATEMENT);
-                    value.extend_from_slice(verified.bytes());
-                    batch.put_cf(self.family(family::ENTRIES)?, place, value);
-                    let mut short = [0; 12];
-                    let (number, at) = short.split_at_mut(4);
-                    number.copy_from_slice(&self.number(&organisation, &mut batch)?.to_be_bytes());
-                    at.copy_from_slice(&position.0.to_be_bytes());
-                    batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), short);
+                    self.put(verified, &mut batch)?;
                     if verified.kind().is_standing() {
-                        batch.put_cf(self.family(family::STANDING)?, place, []);
+                        batch.put_cf(self.family(family::STANDING)?, key(&organisation, position.0), []);
                     }
-                    self.index(verified, &mut batch)?;
                     self.grow(&mut cursors, organisation, position, verified.leaf_digest().leaf_hash())?;
                     touched.push(organisation);
+                }
+                Write::Revealed(verified) => {
+                    self.put(verified, &mut batch)?;
+                    let place = key(&verified.organisation(), verified.position().0);
+                    batch.delete_cf(self.family(family::WITHHELD)?, place);
                 }
                 Write::Withheld { organisation, position, digest } => {
                     let mut value = vec![WITHHELD];
                     value.extend_from_slice(&digest.0);
                     batch.put_cf(self.family(family::ENTRIES)?, key(organisation, position.0), value);
+                    batch.put_cf(self.family(family::WITHHELD)?, key(organisation, position.0), []);
                     self.grow(&mut cursors, *organisation, *position, digest.leaf_hash())?;
                     touched.push(*organisation);
                 }
@@ -108,6 +105,21 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         self.db.write_opt(batch, &options).map_err(|error| self.database(error))
+    }
+
+    /// Puts a statement into its place, and into the indexes.
+    fn put(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
+        let (organisation, position) = (verified.organisation(), verified.position());
+        let mut value = Vec::with_capacity(verified.bytes().len() + 1);
+        value.push(STATEMENT);
+        value.extend_from_slice(verified.bytes());
+        batch.put_cf(self.family(family::ENTRIES)?, key(&organisation, position.0), value);
+        let mut short = [0; 12];
+        let (number, at) = short.split_at_mut(4);
+        number.copy_from_slice(&self.number(&organisation, batch)?.to_be_bytes());
+        at.copy_from_slice(&position.0.to_be_bytes());
+        batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), short);
+        self.index(verified, batch)
     }
 
     fn record<'r>(

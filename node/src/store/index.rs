@@ -1,8 +1,9 @@
 //! Indexes over statements, written in the same batch as the statements: lineage edges by their ends, links and their
 //! answers; and the mesh that the node takes part in.
 
+use counterfoil_federation::evidence::EvidenceSource;
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, StatementId};
+use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Position, StatementId};
 use counterfoil_protocol::lineage::graph::EdgeSource;
 use counterfoil_protocol::lineage::{Edge, edges};
 use counterfoil_protocol::mesh::Charter;
@@ -228,6 +229,13 @@ impl Store {
             Ok(_) => Err(damaged("another kind of statement".into())),
             Err(error) => Err(damaged(error.to_string())),
         }
+    }
+}
+
+impl EvidenceSource for Store {
+    fn find(&self, id: &StatementId) -> Option<(OrganisationId, Position, Statement)> {
+        let placed = self.statement(id).ok()??;
+        Some((placed.organisation, placed.position, placed.statement))
     }
 }
 

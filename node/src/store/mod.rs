@@ -9,6 +9,7 @@
 //! | `chains` | organisation | compact range, latest head, cosignatures |
 //! | `cosigned` | organisation, size | the checkpoint of that size with the cosignatures known |
 //! | `misbehaviour` | organisation | the proof |
+//! | `withheld` | organisation, position | nothing: which entries are digests alone |
 //! | `edges` | direction, digest of the node, asserting statement, number | nothing: where to look |
 //! | `links` | `l` and a link's id, or `c` and the id of the link that is answered | the statement that says so |
 //! | `meta` | `w` and a log's origin | the latest checkpoint of it that was cosigned over HTTP |
@@ -46,8 +47,9 @@ mod family {
     pub(super) const LINKS: &str = "links";
     pub(super) const META: &str = "meta";
     pub(super) const COSIGNED: &str = "cosigned";
-    pub(super) const ALL: [&str; 10] =
-        [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR, EDGES, LINKS, META, COSIGNED];
+    pub(super) const WITHHELD: &str = "withheld";
+    pub(super) const ALL: [&str; 11] =
+        [ENTRIES, IDS, TILES, STANDING, CHAINS, MISBEHAVIOUR, EDGES, LINKS, META, COSIGNED, WITHHELD];
 }
 
 /// Why the store cannot do what it was asked to.

@@ -9,7 +9,7 @@ use counterfoil_protocol::chain::tile::{TileId, TileSubtrees, hashes_of};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, Hash};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId};
-use counterfoil_protocol::statement::{Statement, Visibility};
+use counterfoil_protocol::statement::Statement;
 use rocksdb::{Direction, IteratorMode};
 
 use super::batch::{STATEMENT, WITHHELD};
@@ -140,6 +140,34 @@ impl Store {
             }
             _ => Err(StoreError::Damaged(format!("entry {position} of {organisation}"))),
         }
+    }
+
+    /// Entries of a chain that are digests alone, from a position on, at most `max`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn lacking(
+        &self,
+        organisation: &OrganisationId,
+        from: Position,
+        max: usize,
+    ) -> Result<Vec<(Position, LeafDigest)>, StoreError> {
+        let start = key(organisation, from.0);
+        let mode = IteratorMode::From(&start, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::WITHHELD)?, mode).take(max) {
+            let (key, _) = item.map_err(|error| self.database(error))?;
+            let Some((owner, position)) = key.split_first_chunk::<32>() else { break };
+            if owner != organisation.as_bytes() {
+                break;
+            }
+            let position = position.try_into().map_err(|_| StoreError::Damaged("a withheld key".into()))?;
+            let position = Position(u64::from_be_bytes(position));
+            if let Some(StoredEntry::Withheld(digest)) = self.entry(organisation, position)? {
+                found.push((position, digest));
+            }
+        }
+        Ok(found)
     }
 
     /// Where a statement stands.
@@ -295,13 +323,7 @@ impl EntrySource for StoredChain<'_> {
     fn entry(&self, position: Position) -> Option<Entry> {
         match self.store.entry(&self.organisation, position).ok()?? {
             StoredEntry::Withheld(digest) => Some(Entry::Withheld(digest)),
-            StoredEntry::Statement(bytes) => {
-                let statement = Statement::parse(bytes).ok()?;
-                Some(match statement.header().visibility {
-                    Visibility::Mesh => Entry::Statement(ByteString(statement.bytes().to_vec())),
-                    Visibility::Parties | Visibility::Private => Entry::Withheld(statement.leaf_digest()),
-                })
-            }
+            StoredEntry::Statement(bytes) => Some(Entry::Statement(ByteString(bytes.to_vec()))),
         }
     }
 }

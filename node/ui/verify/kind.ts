@@ -12,6 +12,8 @@ const STANDING = [
   "join",
   "admission",
   "recognition",
+  "agreement",
+  "acceptance",
   "profile",
   "activation",
   "recall",

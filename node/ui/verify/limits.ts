@@ -17,6 +17,7 @@ export const SEALED_MAX = 256;
 export const DISCLOSED_MAX = 4096;
 export const MEMBERS_MAX = 4096;
 export const TERMS_MAX = 256;
+export const PARTIES_MAX = 64;
 export const REQUIREMENTS_MAX = 64;
 export const RULE_DEPTH_MAX = 8;
 export const RULE_PARTS_MAX = 512;

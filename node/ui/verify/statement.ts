@@ -3,7 +3,7 @@
  *
  * ```text
  * 18([ << { 1: -8, 3: content type, 4: kid, 15: { 1: iss, 2: sub, 6: iat }, ? "refs": [+ statement id],
- *           ? "visibility": text } >>, {}, payload bytes, signature bytes ])
+ *           ? "visibility": text, ? "agreement": statement id } >>, {}, payload bytes, signature bytes ])
  * ```
  */
 
@@ -25,6 +25,8 @@ interface Header {
   subject?: string;
   issuedAt: bigint;
   refs: Hex[];
+  /** The agreement whose parties alone may read it. */
+  agreement?: Hex;
 }
 
 export interface Statement {
@@ -69,6 +71,7 @@ function readHeader(bytes: Bytes): Header {
   let claims: Claims | undefined;
   let refs: Hex[] = [];
   let visibility = "mesh";
+  let agreement: Hex | undefined;
   for (const [name, item] of value.entries) {
     const found = label(name);
     if (found === 1n && item.type === "int") algorithm = item.int;
@@ -80,17 +83,21 @@ function readHeader(bytes: Bytes): Header {
       visibility = item.text;
       // Mesh is said by leaving it out.
       if (visibility !== "parties" && visibility !== "private") throw new HeaderError("visibility is not known");
-    } else throw new HeaderError(`label ${found ?? "of another type"} has no place here`);
+    } else if (found === "agreement" && item.type === "bytes" && item.bytes.length === 32) agreement = toHex(item.bytes);
+    else throw new HeaderError(`label ${found ?? "of another type"} has no place here`);
   }
   if (algorithm !== ALG_EDDSA) throw new HeaderError("algorithm (label 1) is not EdDSA");
   if (kind === undefined) throw new HeaderError("content type (label 3) is missing or not known");
   if (key === undefined) throw new HeaderError("key id (label 4) is missing");
   if (claims === undefined) throw new HeaderError("claims (label 15) are missing");
+  if ((visibility === "parties") !== (agreement !== undefined)) {
+    throw new HeaderError("visibility is parties with an agreement, or private without one");
+  }
   if (isStanding(kind) && visibility !== "mesh") {
     throw new HeaderError(`a ${kind} statement is visible to the whole mesh`);
   }
   if (claims.issuer === undefined && kind !== "organisation") throw new HeaderError("issuer is missing");
-  return { kind, key, refs, ...claims };
+  return { kind, key, refs, ...(agreement !== undefined && { agreement }), ...claims };
 }
 
 type Claims = Pick<Header, "issuer" | "subject" | "issuedAt">;

@@ -31,6 +31,66 @@ pub struct Basis {
     pub seen: Timestamp,
 }
 
+/// What came of asking an organisation for evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum InquiryAnswer {
+    /// It named places of its chain.
+    Answered {
+        /// How many.
+        named: u32,
+        /// How many of them were not here before, and came.
+        came: u32,
+        /// How many were not here before, and did not come in time.
+        missing: u32,
+    },
+    /// It did not answer in time.
+    Silent {
+        /// When its chain was last confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+    },
+    /// Nobody of it was connected.
+    Unreachable {
+        /// When its chain was last confirmed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
+    },
+    /// It does not answer such questions.
+    Refused,
+}
+
+impl InquiryAnswer {
+    /// What came of asking twice: what came adds up, else the later answer counts.
+    #[must_use]
+    pub const fn and_then(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Answered { came: before, .. }, Self::Answered { named, came, missing }) => {
+                Self::Answered { named, came: before.saturating_add(came), missing }
+            }
+            _ => later,
+        }
+    }
+
+    /// Since when nothing was heard of the organisation, if that is what came of it.
+    pub const fn unreachable_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Silent { since } | Self::Unreachable { since } => *since,
+            Self::Answered { .. } | Self::Refused => None,
+        }
+    }
+}
+
+/// An organisation that was asked for evidence, and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inquiry {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// What came of it.
+    pub answer: InquiryAnswer,
+}
+
 /// One statement that was weighed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +118,9 @@ pub struct Decision {
     pub activation: StatementId,
     /// What was known of each chain, in the order of the organisations' ids.
     pub basis: Vec<Basis>,
+    /// What was asked of the other members before, and what came of it, in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inquiries: Vec<Inquiry>,
     /// What was weighed, in order.
     pub evidence: Vec<EvidenceRef>,
     /// Organisations that were known to have signed contradicting heads.

@@ -328,16 +328,24 @@ fn refusals(
     if !requirement.unrecognised && item.recognition == RecognitionStanding::Unrecognised {
         refuse("unrecognised", format!("no recognition covers role {} for this claim", item.role));
     }
+    if let Some(outside) = &item.crossing.barred {
+        refuse("agreement", outside.to_string());
+    }
     match item.standing {
         Standing::InForce => {}
         Standing::Unknown => refuse("unknown-standing", "how the signer stands is not known".into()),
         standing => refuse("standing", format!("the signer's credential is {standing}")),
     }
-    if let Freshness::Stale { age_s } = item.freshness {
-        refuse(
+    match item.freshness {
+        Freshness::Fresh => {}
+        Freshness::Stale { age_s } => refuse(
             "unknown-freshness",
             format!("its chain was last confirmed {age_s} s ago, too long to rely on"),
-        );
+        ),
+        Freshness::Unreachable { since } => refuse(
+            "unknown-freshness",
+            format!("its organisation is unreachable since {since}, too long to rely on it"),
+        ),
     }
     if recalled.contains(&item.statement) {
         refuse("recalled", "it was recalled, or its organisation forked".into());

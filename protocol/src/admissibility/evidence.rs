@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{AuthorityKind, Standing};
 use crate::ids::{AuthorityId, OrganisationId, Position, StatementId, Timestamp};
 use crate::lineage::EdgeKind;
-use crate::mesh::Translation;
+use crate::mesh::{Outside, Translation};
 use crate::observation::{Observation, SubjectKey};
 use crate::weighting::Ppm;
 
@@ -67,6 +67,11 @@ pub enum Freshness {
         /// Age in seconds.
         age_s: u64,
     },
+    /// As stale, and its organisation was asked in vain.
+    Unreachable {
+        /// When its chain was last confirmed.
+        since: Timestamp,
+    },
 }
 
 /// What came of it that evidence crossed from another organisation.
@@ -76,6 +81,8 @@ pub struct Crossing {
     pub translation: Option<Translation>,
     /// The most that its signer counts for in the dimension of authority.
     pub authority_cap: Option<Ppm>,
+    /// Why the agreement that it is limited to does not let it be used.
+    pub barred: Option<Outside>,
 }
 
 /// One observation, with all that decides what it is worth.

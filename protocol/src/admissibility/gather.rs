@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::decision::{Activation, Basis, Decision, EvidenceRef};
+use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
 use super::dispute;
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
 use super::evidence::{
@@ -22,9 +22,9 @@ use crate::keys::PublicKey;
 use crate::limits::LINEAGE_DEPTH_MAX;
 use crate::lineage::graph::{EdgeSet, EdgeSource};
 use crate::lineage::{Edge, EdgeKind, Recall, edges};
-use crate::mesh::{Membership, Recognition, Term};
+use crate::mesh::{Agreements, Membership, Outside, Recognition, Term};
 use crate::observation::{Subject, SubjectKey};
-use crate::statement::{Payload, Signatory, Verified};
+use crate::statement::{Payload, Signatory, Verified, Visibility};
 
 /// What is known of one chain: its state and standing statements under one head.
 pub struct ChainView<'a> {
@@ -48,6 +48,8 @@ pub struct Inputs<'a> {
     pub mesh: Option<MeshId>,
     /// What is known of each chain.
     pub chains: BTreeMap<OrganisationId, ChainView<'a>>,
+    /// What was asked of the other members before.
+    pub inquiries: Vec<Inquiry>,
     /// Observations and links to be weighed.
     pub evidence: Vec<&'a Verified>,
     /// Organisations that are known to have signed contradicting heads.
@@ -184,6 +186,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<(Decision, Verdict), GatherError> {
         mesh: inputs.mesh,
         activation,
         basis: inputs.chains.values().map(|chain| chain.basis.clone()).collect(),
+        inquiries: inputs.inquiries.clone(),
         evidence,
         forked: inputs.forked.iter().copied().collect(),
         mode: verdict.mode,
@@ -209,6 +212,7 @@ struct Context<'a, 'b> {
     /// The decider's, in chain order.
     recognitions: Vec<(StatementId, &'a Recognition)>,
     receipts: BTreeMap<OrganisationId, ReceiptStanding>,
+    agreements: Agreements,
     freshness_s: Option<u64>,
 }
 
@@ -241,7 +245,9 @@ impl<'a, 'b> Context<'a, 'b> {
             })
             .collect();
         let freshness_s = membership.map(|membership| membership.charter().freshness_s);
-        Ok(Self { inputs, recognitions, receipts, freshness_s })
+        let standing = inputs.chains.values().flat_map(|chain| chain.standing.iter().copied());
+        let agreements = Agreements::of(standing);
+        Ok(Self { inputs, recognitions, receipts, agreements, freshness_s })
     }
 
     /// The evidence that a statement is, if it is an observation in reach of the request.
@@ -265,7 +271,8 @@ impl<'a, 'b> Context<'a, 'b> {
         let Some(record) = record else { return Err(outside) };
         let role = &record.credential.role;
         let mut observation = (**observation).clone();
-        let (recognition, crossing) = self.recognise(organisation, role, &observation.claim);
+        let (recognition, mut crossing) = self.recognise(organisation, role, &observation.claim);
+        crossing.barred = self.barred(verified, chain.state).err();
         let own_term = |term: Option<&Term>| term.map(|term| term.own.clone());
         let translation = crossing.translation.as_ref();
         let own_role = own_term(translation.and_then(|translation| translation.role.as_ref()));
@@ -296,9 +303,32 @@ impl<'a, 'b> Context<'a, 'b> {
             receipt,
             recognition,
             parent: chain.state.description().parent.clone(),
-            freshness: if is_stale { Freshness::Stale { age_s } } else { Freshness::Fresh },
+            freshness: match self.unreachable_since(&organisation) {
+                _ if !is_stale => Freshness::Fresh,
+                Some(since) => Freshness::Unreachable { since },
+                None => Freshness::Stale { age_s },
+            },
             crossing,
         }))
+    }
+
+    /// Since when an organisation that was asked is unreachable, if it is.
+    fn unreachable_since(&self, organisation: &OrganisationId) -> Option<Timestamp> {
+        let inquiry = self.inputs.inquiries.iter().find(|inquiry| inquiry.organisation == *organisation);
+        inquiry.and_then(|inquiry| inquiry.answer.unreachable_since())
+    }
+
+    /// Whether the decider may use a statement that is for the parties of an agreement.
+    fn barred(&self, verified: &Verified, state: &OrganisationState) -> Result<(), Outside> {
+        let (organisation, decider) = (verified.organisation(), self.inputs.decider);
+        let header = verified.statement().header();
+        let Visibility::Parties(id) = header.visibility else { return Ok(()) };
+        if organisation == decider {
+            return Ok(());
+        }
+        let agreement = self.agreements.between(&id, &[organisation, decider], self.inputs.time)?;
+        agreement.covers(verified.statement())?;
+        agreement.covers_jurisdictions(state.jurisdictions_of(&header.key))
     }
 
     /// What the decider's latest recognition that covers this role and claim makes of them.
@@ -316,7 +346,7 @@ impl<'a, 'b> Context<'a, 'b> {
             Some((id, recognition)) if !recognition.withdrawn => {
                 let translation = recognition.translate(*id, role, claim);
                 let authority_cap = recognition.authority_cap;
-                (RecognitionStanding::Recognised(*id), Crossing { translation, authority_cap })
+                (RecognitionStanding::Recognised(*id), Crossing { translation, authority_cap, barred: None })
             }
             _ => (RecognitionStanding::Unrecognised, Crossing::default()),
         }

@@ -32,7 +32,7 @@ pub mod verdict;
 pub mod what_if;
 
 pub use count::SetCount;
-pub use decision::{Activation, Basis, Decision, EvidenceRef};
+pub use decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, InquiryAnswer};
 pub use evaluate::{Case, DeclaredProfile, evaluate};
 pub use evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,

@@ -171,6 +171,7 @@ fn again(chains: &Chains, decider: OrganisationId, decision: &Decision) -> Repla
         time: decision.time,
         mesh: decision.mesh,
         chains: views,
+        inquiries: decision.inquiries.clone(),
         evidence,
         forked: decision.forked.iter().copied().collect(),
     };

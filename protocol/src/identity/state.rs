@@ -196,6 +196,15 @@ impl OrganisationState {
         self.keys.get(key).copied()
     }
 
+    /// Where the holder of a key may act: what its credential says, or wherever the organisation may.
+    pub fn jurisdictions_of(&self, key: &KeyId) -> &[String] {
+        let record = self.authority_of(key).and_then(|authority| self.authorities.get(&authority));
+        match record.map(|record| record.credential.jurisdictions.as_slice()) {
+            Some(named) if !named.is_empty() => named,
+            _ => &self.organisation.jurisdictions,
+        }
+    }
+
     /// The binding of a peer, if it holds at `now`.
     pub fn node(&self, peer: &PublicKey, now: Timestamp) -> Option<&NodeBinding> {
         self.nodes.get(&peer.id()).filter(|binding| now <= binding.expires)

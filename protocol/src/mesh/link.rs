@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ByteString, OrganisationId, Position, StatementId};
+use super::agreement::{Agreements, Outside};
+use crate::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp};
 use crate::limits::{LABEL_BYTES_MAX, NOTE_BYTES_MAX};
 use crate::lineage::EdgeKind;
+use crate::statement::Statement;
 
 /// What the linking organisation has to do with the linked statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,6 +99,45 @@ pub struct Link {
     pub from: Option<StatementId>,
     /// What for.
     pub purpose: String,
+    /// The agreement under which it refers; the charter's terms hold where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<StatementId>,
+}
+
+/// How a link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkState {
+    /// Not answered yet.
+    Open,
+    /// The other side has accepted it.
+    Matched,
+    /// The other side has refused it.
+    Refused,
+    /// Not answered in time.
+    Lapsed,
+}
+
+impl LinkState {
+    /// How a link of this age stands, with the answer to it and the seconds that there are for one.
+    pub fn of(answer: Option<&Answer>, age_s: u64, limit_s: Option<u64>) -> Self {
+        match answer {
+            Some(Answer::Accepted) => Self::Matched,
+            Some(Answer::Refused(_)) => Self::Refused,
+            None if limit_s.is_some_and(|limit| age_s > limit) => Self::Lapsed,
+            None => Self::Open,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Matched => "matched",
+            Self::Refused => "refused",
+            Self::Lapsed => "lapsed",
+        }
+    }
 }
 
 /// How the other side answers.
@@ -139,6 +180,24 @@ pub enum LinkError {
 }
 
 impl Link {
+    /// Whether its agreement lets it refer to `target`, whose signer acts in these jurisdictions.
+    ///
+    /// # Errors
+    /// [`Outside`].
+    pub fn check_agreement(
+        &self,
+        by: OrganisationId,
+        issued_at: Timestamp,
+        agreements: &Agreements,
+        target: &Statement,
+        of_signer: &[String],
+    ) -> Result<(), Outside> {
+        let Some(id) = &self.agreement else { return Ok(()) };
+        let agreement = agreements.between(id, &[by, self.target.organisation], issued_at)?;
+        agreement.covers(target)?;
+        agreement.covers_jurisdictions(of_signer)
+    }
+
     /// Checks what the type alone cannot say.
     ///
     /// # Errors

@@ -200,6 +200,16 @@ impl Subject {
     }
 }
 
+impl From<SubjectKey> for Subject {
+    fn from(key: SubjectKey) -> Self {
+        match key {
+            SubjectKey::Digest(digest) => Self::artifact(digest),
+            SubjectKey::Name(name) => Self::Named(name),
+            SubjectKey::Statement(id) => Self::Statement(id),
+        }
+    }
+}
+
 impl fmt::Display for SubjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

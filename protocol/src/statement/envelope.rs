@@ -276,6 +276,10 @@ impl Draft {
             let name = Value::Text(self.visibility.name().into());
             header.push((Value::Text("visibility".into()), name));
         }
+        if let Visibility::Parties(agreement) = self.visibility {
+            let agreement = Value::Bytes(agreement.as_bytes().to_vec());
+            header.push((Value::Text("agreement".into()), agreement));
+        }
         header
     }
 }
@@ -294,7 +298,7 @@ fn read_header(bytes: &[u8]) -> Result<Header, EnvelopeError> {
         return Err(wrong("it is not a map"));
     };
     let (mut is_eddsa, mut kind, mut key, mut claims) = (false, None, None, None);
-    let (mut refs, mut visibility) = (Vec::new(), Visibility::Mesh);
+    let (mut refs, mut visibility, mut agreement) = (Vec::new(), None, None);
     let mut previous = None;
     for _ in 0..entries {
         let start = reader.position();
@@ -310,10 +314,14 @@ fn read_header(bytes: &[u8]) -> Result<Header, EnvelopeError> {
             (Head::Unsigned(15), Head::Map(entries)) => claims = Some(read_claims(&mut reader, entries)?),
             (Head::Text("refs"), Head::Array(items)) => refs = read_refs(&mut reader, items)?,
             (Head::Text("visibility"), Head::Text(name)) => {
-                visibility = name.parse().map_err(|_| wrong("visibility is not known"))?;
-                if visibility == Visibility::Mesh {
+                if name == Visibility::Mesh.name() {
                     return Err(wrong("visibility mesh is said by leaving it out"));
                 }
+                visibility = Some(name);
+            }
+            (Head::Text("agreement"), Head::Bytes(bytes)) => {
+                let id = bytes.try_into().map_err(|_| wrong("agreement has not 32 bytes"))?;
+                agreement = Some(StatementId::from_bytes(id));
             }
             _ => return Err(out_of_place("label", name)),
         }
@@ -325,6 +333,9 @@ fn read_header(bytes: &[u8]) -> Result<Header, EnvelopeError> {
     let kind = kind.ok_or_else(|| wrong("content type (label 3) is missing"))?;
     let key = key.ok_or_else(|| wrong("key id (label 4) is missing or not 32 bytes"))?;
     let (organisation, subject, issued_at) = claims.ok_or_else(|| wrong("claims (label 15) are missing"))?;
+    let visibility = visibility.unwrap_or(Visibility::Mesh.name());
+    let visibility = Visibility::named(visibility, agreement)
+        .ok_or_else(|| wrong("visibility is parties with an agreement, or private without one"))?;
     if kind.is_standing() && visibility != Visibility::Mesh {
         return Err(EnvelopeError::Header(format!("a {kind} statement is visible to the whole mesh")));
     }

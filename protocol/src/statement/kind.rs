@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::StatementId;
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, standing: $standing:literal;)*) => {
         /// What a statement says. Its name stands in the content type:
@@ -62,6 +64,10 @@ kinds! {
     Admission = "admission", standing: true;
     /// Accepts foreign authorities for named claims.
     Recognition = "recognition", standing: true;
+    /// Proposes what its parties let cross between them.
+    Agreement = "agreement", standing: true;
+    /// Accepts an agreement, or withdraws from it.
+    Acceptance = "acceptance", standing: true;
     /// Asserts a claim about subjects.
     Observation = "observation", standing: false;
     /// Refers to a statement of another organisation.
@@ -125,38 +131,32 @@ pub enum Visibility {
     /// Every member of the mesh.
     #[default]
     Mesh,
-    /// The organisations of the agreement that it names.
-    Parties,
+    /// The parties of this agreement, while it is in force.
+    Parties(StatementId),
     /// Its author alone.
     Private,
 }
 
 impl Visibility {
+    /// The visibility with this name; `parties` needs the agreement, and no other has one.
+    pub fn named(name: &str, agreement: Option<StatementId>) -> Option<Self> {
+        match (name, agreement) {
+            ("mesh", None) => Some(Self::Mesh),
+            ("parties", Some(agreement)) => Some(Self::Parties(agreement)),
+            ("private", None) => Some(Self::Private),
+            _ => None,
+        }
+    }
+
     /// The name used in headers and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mesh => "mesh",
-            Self::Parties => "parties",
+            Self::Parties(_) => "parties",
             Self::Private => "private",
         }
     }
 }
-
-impl FromStr for Visibility {
-    type Err = UnknownVisibility;
-
-    fn from_str(name: &str) -> Result<Self, UnknownVisibility> {
-        [Self::Mesh, Self::Parties, Self::Private]
-            .into_iter()
-            .find(|visibility| visibility.name() == name)
-            .ok_or_else(|| UnknownVisibility(name.chars().take(80).collect()))
-    }
-}
-
-/// A name that is no visibility.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a visibility: mesh, parties or private")]
-pub struct UnknownVisibility(pub String);
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,8 @@ use crate::identity::{
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lineage::{Acknowledgement, Recall};
 use crate::mesh::{
-    Admission, Charter, CharterError, Counterfoil, Join, Link, LinkError, Recognition, RecognitionError,
+    Acceptance, Admission, Agreement, AgreementError, Charter, CharterError, Counterfoil, Join, Link,
+    LinkError, Recognition, RecognitionError,
 };
 use crate::observation::{Observation, ObservationError};
 
@@ -40,6 +41,10 @@ pub enum Payload {
     Admission(Admission),
     /// A recognition.
     Recognition(Box<Recognition>),
+    /// An agreement.
+    Agreement(Box<Agreement>),
+    /// An acceptance of an agreement.
+    Acceptance(Acceptance),
     /// An observation.
     Observation(Box<Observation>),
     /// A link.
@@ -84,6 +89,9 @@ pub enum PayloadError {
     /// See the inner error.
     #[error("observation: {0}")]
     Observation(#[from] ObservationError),
+    /// See the inner error.
+    #[error("agreement: {0}")]
+    Agreement(#[from] AgreementError),
     /// See the inner error.
     #[error("recognition: {0}")]
     Recognition(#[from] RecognitionError),
@@ -145,6 +153,12 @@ impl Payload {
                 recognition.check()?;
                 Self::Recognition(Box::new(recognition))
             }
+            Kind::Agreement => {
+                let agreement: Agreement = read(bytes)?;
+                agreement.check()?;
+                Self::Agreement(Box::new(agreement))
+            }
+            Kind::Acceptance => Self::Acceptance(read(bytes)?),
             Kind::Observation => {
                 let observation: Observation = read(bytes)?;
                 observation.check()?;

@@ -248,7 +248,8 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         receipt: bytes,
         checkpoint,
     };
-    let link = Link { target, relation: Relation::Uses, from: None, purpose: "deployment".into() };
+    let link =
+        Link { target, relation: Relation::Uses, from: None, purpose: "deployment".into(), agreement: None };
     let link = deployer.say(Kind::Link, &link);
     let link_at = deployer.statements.last().unwrap().position();
     deployer.sign(0);
@@ -289,6 +290,7 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         time: NOW,
         mesh: Some(mesh),
         chains: views.into_iter().collect(),
+        inquiries: Vec::new(),
         evidence: supplier.statements.iter().filter(|s| s.id() == evaluation).collect(),
         forked: Default::default(),
     };

@@ -224,8 +224,15 @@ pub(crate) fn evidence(dice: &mut Dice<'_>, n: usize) -> Evidence {
         recognition: dice.pick(&recognition),
         // The organisation's own, so the same for all of its statements.
         parent: (organisation_number >= 6).then_some(parent),
-        freshness: if dice.once_in(10) { Freshness::Stale { age_s: 9000 } } else { Freshness::Fresh },
-        crossing: Crossing { authority_cap: dice.once_in(8).then(|| Ppm::new(650_000)), translation: None },
+        freshness: if dice.once_in(10) {
+            dice.pick(&[Freshness::Stale { age_s: 9000 }, Freshness::Unreachable { since: Timestamp(9) }])
+        } else {
+            Freshness::Fresh
+        },
+        crossing: Crossing {
+            authority_cap: dice.once_in(8).then(|| Ppm::new(650_000)),
+            ..Crossing::default()
+        },
     }
 }
 

@@ -120,6 +120,11 @@ fn envelopes() -> Vec<Case> {
         header.retain(|(name, _)| *name != int(label));
         header
     };
+    let for_parties = |visibility: &str, length: usize| {
+        let mut header = with((text("visibility"), text(visibility)));
+        header.push((text("agreement"), Value::Bytes(vec![1; length])));
+        header
+    };
     let headers: Vec<(&str, Vec<(Value, Value)>)> = vec![
         ("usual", base()),
         ("no algorithm", without(1)),
@@ -163,7 +168,11 @@ fn envelopes() -> Vec<Case> {
         ("refs out of order", with(refs(&[2, 1]))),
         ("refs repeated", with(refs(&[1, 1]))),
         ("a ref that is none", with((text("refs"), Value::Array(vec![int(1)])))),
-        ("visibility parties", with((text("visibility"), text("parties")))),
+        ("visibility parties of nothing", with((text("visibility"), text("parties")))),
+        ("visibility parties", for_parties("parties", 32)),
+        ("visibility private with an agreement", for_parties("private", 32)),
+        ("an agreement for all", with((text("agreement"), Value::Bytes(vec![1; 32])))),
+        ("a short agreement", for_parties("parties", 31)),
         ("visibility mesh", with((text("visibility"), text("mesh")))),
         ("visibility unknown", with((text("visibility"), text("room")))),
     ];

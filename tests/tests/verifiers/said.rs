@@ -18,7 +18,8 @@ use counterfoil_protocol::ids::{
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::{Acknowledgement, Recall, RecallResponse, edges};
 use counterfoil_protocol::mesh::{
-    Admission, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork, Recognition, Relation,
+    Acceptance, Admission, Agreement, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork,
+    Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     ArtifactDigest, Metric, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
@@ -342,6 +343,16 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
         link_answer_s: 600,
         on_fork: OnFork::Keep,
     };
+    let agreement = Agreement {
+        parties: vec![OrganisationId::from_bytes([1; 32]), other],
+        kinds: vec![Kind::Observation, Kind::Link],
+        subjects: vec!["name:a*".into()],
+        jurisdictions: vec!["EU".into()],
+        from: Timestamp(1),
+        until: Some(Timestamp(2)),
+        link_answer_s: Some(3),
+        purpose: "use".into(),
+    };
     let heads = [1, 2].map(|n| AnchoredHead {
         organisation: OrganisationId::from_bytes([n; 32]),
         head: HeadHash::from_bytes([9; 32]),
@@ -389,8 +400,12 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
                 relation: Relation::DerivedFrom,
                 from: Some(StatementId::from_bytes([7; 32])),
                 purpose: "use".into(),
+                agreement: Some(StatementId::from_bytes([8; 32])),
             },
         ),
+        of("agreement", Kind::Agreement, &agreement),
+        of("acceptance", Kind::Acceptance, &Acceptance { agreement: some, withdrawn: false }),
+        of("withdrawal", Kind::Acceptance, &Acceptance { agreement: some, withdrawn: true }),
         of("counterfoil", Kind::Counterfoil, &half(Answer::Refused("no".into()))),
         of("accepting counterfoil", Kind::Counterfoil, &half(Answer::Accepted)),
         of("anchor", Kind::Anchor, &Anchor { heads: heads.to_vec() }),

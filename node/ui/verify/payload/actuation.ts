@@ -26,12 +26,33 @@ const basis = shape.record({
 /** What a decider knew of one chain. */
 export type Basis = ReturnType<typeof basis>;
 
+const since = shape.record({ since: shape.optional(shape.u64) });
+
+const answered = shape.choice({
+  answered: shape.record({
+    named: shape.required(shape.uint(32)),
+    came: shape.required(shape.uint(32)),
+    missing: shape.required(shape.uint(32)),
+  }),
+  silent: since,
+  unreachable: since,
+});
+
+/** What came of asking an organisation for evidence. */
+const inquiry = shape.record({
+  organisation: shape.required(shape.id),
+  answer: shape.required((value, where) =>
+    value.type === "text" ? shape.oneOf(["refused"])(value, where) : answered(value, where),
+  ),
+});
+
 export const decision = shape.record({
   request: shape.required(request),
   time: shape.required(shape.u64),
   mesh: shape.optional(shape.id),
   activation: shape.required(shape.id),
   basis: shape.required(shape.list(basis)),
+  inquiries: shape.many(inquiry),
   evidence: shape.required(
     shape.list(
       shape.record({

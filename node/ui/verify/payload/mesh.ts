@@ -1,7 +1,8 @@
 /** Payloads that tie organisations together: charters, votes, recognitions, links, counterfoils, anchors, recalls. */
 
 import { type Bytes, utf8 } from "../bytes.js";
-import { LABEL_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX, TERMS_MAX } from "../limits.js";
+import { KINDS, isStanding } from "../kind.js";
+import { LABEL_BYTES_MAX, MEMBERS_MAX, NOTE_BYTES_MAX, PARTIES_MAX, TERMS_MAX } from "../limits.js";
 import * as shape from "../shape.js";
 import { isAscending } from "../statement.js";
 import { isClaimType } from "./observation.js";
@@ -66,6 +67,41 @@ export const recognition: typeof recognitionFields = (value, where) => {
   return found;
 };
 
+const agreementFields = shape.record({
+  parties: shape.required(shape.list(shape.id)),
+  kinds: shape.required(shape.list(shape.oneOf(KINDS))),
+  subjects: shape.many(shape.text),
+  jurisdictions: shape.many(shape.text),
+  from: shape.required(shape.u64),
+  until: shape.optional(shape.u64),
+  "link-answer-s": shape.optional(shape.u64),
+  purpose: shape.otherwise(shape.text, ""),
+});
+
+export const agreement: typeof agreementFields = (value, where) => {
+  const found = agreementFields(value, where);
+  const { parties, kinds, subjects, jurisdictions, from, until, purpose } = found;
+  rule(
+    parties.length >= 2 && parties.length <= PARTIES_MAX && isAscending(parties),
+    `${parties.length} parties, where 2 to ${PARTIES_MAX} different ones in the order of their ids are allowed`,
+  );
+  const crosses = kinds.length > 0 && kinds.length <= KINDS.length && !kinds.some(isStanding);
+  rule(crosses, "an agreement names kinds of statements, and no standing ones: those are for the whole mesh");
+  const patterns = [...subjects, ...jurisdictions];
+  rule(
+    patterns.length <= TERMS_MAX && patterns.every(isLabel) && utf8(purpose).length <= LABEL_BYTES_MAX,
+    `an agreement has at most ${TERMS_MAX} subjects and jurisdictions, of 1 to ${LABEL_BYTES_MAX} bytes each`,
+  );
+  rule(until === undefined || until >= from, "it ends before it begins");
+  rule(found["link-answer-s"] !== 0n, "link-answer-s must be at least 1");
+  return found;
+};
+
+export const acceptance = shape.record({
+  agreement: shape.required(shape.id),
+  withdrawn: shape.otherwise(shape.bool, false),
+});
+
 function checkHalf(text: string, receipt: Bytes, checkpoint: Bytes): void {
   rule(utf8(text).length <= LABEL_BYTES_MAX, `a purpose or reason has at most ${LABEL_BYTES_MAX} bytes`);
   rule(
@@ -98,6 +134,7 @@ const linkFields = shape.record({
   ),
   from: shape.optional(shape.id),
   purpose: shape.required(shape.text),
+  agreement: shape.optional(shape.id),
 });
 
 export const link: typeof linkFields = (value, where) => {

@@ -6,7 +6,19 @@ import { PAYLOAD_BYTES_MAX } from "../limits.js";
 import { type Read, document } from "../shape.js";
 import { decision, effect, nonconformity, permit } from "./actuation.js";
 import { credential, endorsedContent, nodeBinding, organisation, revocation, status, suspension } from "./identity.js";
-import { acknowledgement, admission, anchor, charter, counterfoil, join, link, recall, recognition } from "./mesh.js";
+import {
+  acceptance,
+  acknowledgement,
+  admission,
+  agreement,
+  anchor,
+  charter,
+  counterfoil,
+  join,
+  link,
+  recall,
+  recognition,
+} from "./mesh.js";
 import { observation } from "./observation.js";
 import { activation, profile } from "./profile.js";
 
@@ -21,6 +33,8 @@ const READERS = {
   join,
   admission,
   recognition,
+  agreement,
+  acceptance,
   profile,
   activation,
   recall,

@@ -1,0 +1,223 @@
+//! Gathering for a decision: every other member is asked what in its own chain bears on the subjects, and a decision waits,
+//! up to a bound, until that is here.
+//!
+//! ```text
+//! Gather -> Evidence to each member -> its head and the places -> the chain is fetched as always -> Gathered
+//! ```
+//!
+//! An answer is a hint like any other: it names places, and what stands there is believed because it is under a head that
+//! was accepted by proof. Who cannot be asked is named with the time since when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_protocol::admissibility::gather::relevant;
+use counterfoil_protocol::admissibility::{Inquiry, InquiryAnswer};
+use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, TreeSize};
+use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::limits::EVIDENCE_MAX;
+use counterfoil_protocol::lineage::graph::EdgeSource;
+use counterfoil_protocol::mesh::Audience;
+use counterfoil_protocol::observation::Subject;
+use counterfoil_protocol::statement::{Kind, Statement};
+
+use crate::effect::{ChannelId, Effect, GatherId};
+use crate::engine::{Engine, announcement};
+use crate::message::{Bearing, Request, Response};
+use crate::peer::Purpose;
+use crate::replica::Replica;
+use crate::time::Millis;
+
+/// How far it has come with one organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Nobody of it is connected.
+    Unreachable,
+    /// It is still to be asked.
+    Waiting,
+    /// It was asked.
+    Asked,
+    /// It does not answer the question.
+    Refused,
+    /// It has a chain of this size, in which these places bear on the subjects.
+    Answered(TreeSize, Vec<Position>),
+}
+
+/// One organisation in one gathering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ask {
+    stage: Stage,
+    /// Entries of its chain that were here when the gathering began.
+    before: TreeSize,
+}
+
+/// One decision's gathering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gathering {
+    about: Vec<Subject>,
+    pub(crate) until: Millis,
+    asks: BTreeMap<OrganisationId, Ask>,
+}
+
+impl Engine {
+    /// Somebody is about to decide about these subjects, and waits for `wait_ms` at most.
+    pub(crate) fn gather(&mut self, now: Millis, gather: GatherId, about: Vec<Subject>, wait_ms: u64) {
+        let members = self.membership.as_ref().map(|membership| membership.members()).unwrap_or_default();
+        let others = members.iter().filter(|member| **member != self.me && !self.is_quarantined(member));
+        let mut asks = BTreeMap::new();
+        for other in others {
+            asks.insert(*other, Ask { stage: Stage::Waiting, before: self.size_of(other) });
+        }
+        let is_full = self.gatherings.len() >= self.config.gatherings_max;
+        let until = if is_full { now } else { now.plus(wait_ms) };
+        let about = about.into_iter().take(self.config.about_max).collect();
+        self.gatherings.insert(gather, Gathering { about, until, asks });
+    }
+
+    fn size_of(&self, organisation: &OrganisationId) -> TreeSize {
+        self.replicas.get(organisation).map_or(TreeSize(0), Replica::size)
+    }
+
+    /// Asks whom there is still to ask, and ends what is complete or over.
+    pub(crate) fn gather_on(&mut self, now: Millis) {
+        let open: Vec<GatherId> = self.gatherings.keys().copied().collect();
+        for gather in open {
+            self.ask_for(now, gather);
+            let is_over = self.gatherings.get(&gather).is_some_and(|one| {
+                one.until <= now || one.asks.iter().all(|(other, ask)| self.is_settled(other, ask))
+            });
+            if is_over && let Some(gathering) = self.gatherings.remove(&gather) {
+                let inquiries = gathering.asks.iter().map(|(other, ask)| self.inquiry(other, ask)).collect();
+                // What has come is on disk when the decision looks.
+                self.outbox.after_writes(Effect::Gathered { gather, inquiries });
+            }
+        }
+    }
+
+    fn ask_for(&mut self, now: Millis, gather: GatherId) {
+        let Some(gathering) = self.gatherings.get(&gather) else { return };
+        let waiting = gathering.asks.iter().filter(|(_, ask)| ask.stage == Stage::Waiting);
+        let waiting: Vec<OrganisationId> = waiting.map(|(other, _)| *other).collect();
+        for other in waiting {
+            let Some(key) = self.peer_of(&other) else {
+                if !self.may_be_reached(&other) {
+                    self.set_stage(gather, &other, Stage::Unreachable);
+                }
+                continue;
+            };
+            let Some(about) = self.gatherings.get(&gather).map(|one| one.about.clone()) else { return };
+            if self.send(now, &key, Purpose::Evidence(gather, other), Request::Evidence { about }) {
+                self.set_stage(gather, &other, Stage::Asked);
+            }
+        }
+    }
+
+    /// Whether a peer is connected that speaks for an organisation, or may turn out to.
+    fn may_be_reached(&self, organisation: &OrganisationId) -> bool {
+        self.peers.values().any(|peer| peer.organisation.is_none_or(|speaks_for| speaks_for == *organisation))
+    }
+
+    fn set_stage(&mut self, gather: GatherId, other: &OrganisationId, stage: Stage) {
+        if let Some(ask) = self.gatherings.get_mut(&gather).and_then(|one| one.asks.get_mut(other)) {
+            ask.stage = stage;
+        }
+    }
+
+    /// Whether there is nothing more to wait for.
+    fn is_settled(&self, other: &OrganisationId, ask: &Ask) -> bool {
+        match &ask.stage {
+            Stage::Unreachable | Stage::Refused => true,
+            Stage::Waiting | Stage::Asked => false,
+            Stage::Answered(size, _) => self.size_of(other) >= *size && !self.crossing.is_searching(other),
+        }
+    }
+
+    fn inquiry(&self, other: &OrganisationId, ask: &Ask) -> Inquiry {
+        let since = self.replicas.get(other).map(|replica| replica.seen.timestamp());
+        let count = |places: usize| u32::try_from(places).unwrap_or(u32::MAX);
+        let answer = match &ask.stage {
+            Stage::Unreachable | Stage::Waiting => InquiryAnswer::Unreachable { since },
+            Stage::Asked => InquiryAnswer::Silent { since },
+            Stage::Refused => InquiryAnswer::Refused,
+            Stage::Answered(_, places) => {
+                let here = self.size_of(other);
+                let new = places.iter().filter(|place| !ask.before.contains(**place));
+                InquiryAnswer::Answered {
+                    named: count(places.len()),
+                    came: count(new.clone().filter(|place| here.contains(**place)).count()),
+                    missing: count(new.filter(|place| !here.contains(**place)).count()),
+                }
+            }
+        };
+        Inquiry { organisation: *other, answer }
+    }
+
+    /// A member asks what in the own chain bears on its subjects.
+    pub(crate) fn evidence_asked(
+        &mut self,
+        now: Millis,
+        channel: ChannelId,
+        asker: OrganisationId,
+        about: Vec<Subject>,
+    ) {
+        let own = self.replicas.get(&self.me).and_then(|own| announcement(own, false));
+        let Some(own) = own.filter(|_| about.len() <= self.config.about_max) else {
+            let response = Response::Refused("that is too much, or there is no head here yet".into());
+            return self.outbox.push(Effect::Respond { channel, response });
+        };
+        let audience = Box::new(self.crossing.agreements.audience(asker, now.timestamp()));
+        self.outbox.push(Effect::Find { channel, about, audience, head: Box::new(own) });
+    }
+
+    /// A member answered.
+    pub(crate) fn evidence_answered(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        gather: GatherId,
+        other: &OrganisationId,
+        response: Response,
+    ) {
+        let Response::Evidence(Bearing { head, mut places }) = response else {
+            return self.set_stage(gather, other, Stage::Refused);
+        };
+        places.truncate(EVIDENCE_MAX);
+        // Its head is a hint like any other: what lies under it is fetched, and accepted by proof.
+        if let Err(reason) = self.take_announcement(now, key, &head) {
+            return self.penalise(key, 20, reason);
+        }
+        let size = self.announced_size(other);
+        self.set_stage(gather, other, Stage::Answered(size, places));
+    }
+
+    /// It did not answer.
+    pub(crate) fn evidence_failed(&mut self, gather: GatherId, other: &OrganisationId) {
+        self.set_stage(gather, other, Stage::Unreachable);
+    }
+}
+
+/// What finding the places needs of a store.
+pub trait EvidenceSource: EdgeSource {
+    /// Where a statement stands, and the statement, where it is here.
+    fn find(&self, id: &StatementId) -> Option<(OrganisationId, Position, Statement)>;
+}
+
+/// Places of a chain that bear on the subjects, themselves or over their lineage, and that the audience may read; in
+/// order, as many as a decision weighs.
+pub fn bearing<S: EvidenceSource>(
+    source: &S,
+    organisation: &OrganisationId,
+    about: &[Subject],
+    audience: &Audience,
+) -> Vec<Position> {
+    let relevant = relevant(about, source).unwrap_or_default();
+    let is_evidence = |kind: Kind| matches!(kind, Kind::Observation | Kind::Link | Kind::Counterfoil);
+    let places: BTreeSet<Position> = relevant
+        .iter()
+        .filter_map(|id| source.find(id))
+        .filter(|(of, _, statement)| {
+            of == organisation && is_evidence(statement.header().kind) && audience.may_read(statement)
+        })
+        .map(|(_, position, _)| position)
+        .collect();
+    places.into_iter().take(EVIDENCE_MAX).collect()
+}

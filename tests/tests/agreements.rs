@@ -1,0 +1,168 @@
+//! Three organisations in three real processes: two agree on what crosses between them, and the third never gets it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+
+use std::path::Path;
+
+use counterfoil_tests::process::Process;
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
+
+const PROFILE: &str = r#"
+    id = "purchase"
+    version = 1
+    title = "Purchase"
+    family = "contractual"
+    actions = ["deploy/*"]
+    rule = "evaluated"
+    [requirements.evaluated]
+    claims = ["evaluation/*"]
+"#;
+
+const REQUEST: &str = r#"
+    action = "deploy/triage"
+    subjects = ["name:triage"]
+    actuator = "gateway"
+    reversibility = "reversible"
+"#;
+
+fn file(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+fn observe(node: &Process, folder: &Path, subject: &str, more: &[&str]) -> String {
+    let claim = json!({ "claim": "evaluation/clinical", "subjects": [format!("name:{subject}")] });
+    let path = file(folder, &format!("{subject}.json"), &claim.to_string());
+    let said = node.run(&[&["observe", &path][..], more].concat()).unwrap();
+    id(&said[0]["said"])
+}
+
+fn id(said: &Value) -> String {
+    said["statement"].as_str().unwrap().to_owned()
+}
+
+/// Three members of one mesh, and their ids.
+fn mesh(folder: &Path) -> (Vec<Process>, Vec<String>) {
+    let names = ["supplier", "customer", "stranger"];
+    let nodes: Vec<Process> =
+        names.iter().map(|name| Process::found(PROGRAM, &folder.join(name), name).unwrap()).collect();
+    nodes.iter().for_each(|node| node.start().unwrap());
+    let organisation =
+        |node: &Process| node.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
+    let ids: Vec<String> = nodes.iter().map(organisation).collect();
+    let create = ["mesh", "create", "--name", "m", "--threshold", "1"];
+    nodes[0].run(&[&create[..], &["--member", &ids[1], "--member", &ids[2]]].concat()).unwrap();
+    nodes[0]
+        .until(&["status"], |status| status["addresses"].as_array().is_some_and(|all| !all.is_empty()))
+        .unwrap();
+    let invitation = nodes[0].run(&["mesh", "invite"]).unwrap();
+    for node in &nodes[1..] {
+        node.run(&["mesh", "join", invitation.as_str().unwrap()]).unwrap();
+    }
+    for node in &nodes {
+        node.until(&["mesh", "members"], |members| {
+            members.as_array().unwrap().iter().all(|member| member["name"].is_string())
+        })
+        .unwrap();
+    }
+    (nodes, ids)
+}
+
+/// Waits until `node` has the other's whole chain.
+fn catch_up(node: &Process, with: &Process) {
+    let status = with.run(&["status"]).unwrap();
+    let (organisation, size) = (status["organisation"].clone(), status["size"].as_u64().unwrap());
+    node.until(&["status"], |status| {
+        let mut chains = status["chains"].as_array().unwrap().iter();
+        chains.any(|one| one["organisation"] == organisation && one["size"].as_u64().unwrap() >= size)
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_two_agree_on_crosses_between_them_and_reaches_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, ids) = mesh(folder.path());
+    let [supplier, customer, stranger] = &nodes[..] else { panic!("three nodes") };
+
+    let agree =
+        ["mesh", "agree", "customer", "--kind", "observation", "--kind", "link", "--subject", "name:triage*"];
+    let agreement = id(&supplier.run(&agree).unwrap());
+    // Said before the other side has accepted: nobody has it yet.
+    let limited = ["--visibility", "parties", "--agreement", &agreement];
+    let early = observe(supplier, folder.path(), "triage", &limited);
+    catch_up(customer, supplier);
+    assert!(customer.run(&["show", &early]).is_err());
+    let outside = observe(supplier, folder.path(), "triage-open", &[]);
+
+    // What the agreement does not cover is not even appended.
+    let claim = json!({ "claim": "evaluation/clinical", "subjects": ["name:other"] });
+    let other = file(folder.path(), "other.json", &claim.to_string());
+    let refused = supplier.output(&[&["observe", &other][..], &limited].concat()).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("the agreement does not cover subject name:other")
+    );
+
+    // A decision that needs it defers, and says so when it has it and the agreement is in force.
+    customer.run(&["mesh", "recognise", "supplier", "--claim", "evaluation/*"]).unwrap();
+    let profile = file(folder.path(), "profile.toml", PROFILE);
+    let declared = customer.run(&["profile", "declare", &profile]).unwrap();
+    let declared = id(&declared[0]);
+    customer.run(&["profile", "activate", &declared]).unwrap();
+    let request = file(folder.path(), "request.toml", REQUEST);
+    assert_eq!(customer.output(&["decide", &request]).unwrap().status.code(), Some(11));
+
+    let mine = customer.run(&["mesh", "agreements"]).unwrap();
+    assert_eq!((&mine[0]["in_force"], &mine[0]["to_accept"]), (&json!(false), &json!(true)));
+    customer.run(&["mesh", "agree", "--accept", &agreement]).unwrap();
+    customer.until(&["show", &early], |view| view["statement"] == json!(early)).unwrap();
+    let late = observe(supplier, folder.path(), "triage-2", &limited);
+    customer.until(&["show", &late], |view| view["statement"] == json!(late)).unwrap();
+    let decided = customer.output(&["decide", &request]).unwrap();
+    assert_eq!(decided.status.code(), Some(0));
+    // Both others were asked, and the decision records what came of it: what the supplier has for the customer's eyes too.
+    let decided: Value = serde_json::from_slice(&decided.stdout).unwrap();
+    let why = customer.run(&["why", decided["decision"].as_str().unwrap()]).unwrap();
+    assert_eq!(why["inquiries"], decided["inquiries"]);
+    let answer = |organisation: &str| {
+        let mut inquiries = why["inquiries"].as_array().unwrap().iter();
+        inquiries.find(|one| one["organisation"] == organisation).unwrap()["answer"].clone()
+    };
+    assert_eq!(answer(&ids[0]), json!({ "answered": { "named": 1, "came": 0, "missing": 0 } }));
+    assert_eq!(answer(&ids[2]), json!({ "answered": { "named": 0, "came": 0, "missing": 0 } }));
+
+    // The third has both chains whole, and neither statement.
+    catch_up(stranger, supplier);
+    catch_up(stranger, customer);
+    for withheld in [&early, &late] {
+        assert!(stranger.run(&["show", withheld]).is_err());
+    }
+    assert_eq!(stranger.run(&["show", &outside]).unwrap()["organisation"], json!(ids[0]));
+
+    // A link under the agreement is matched; one to what the agreement does not cover is refused with the reason; one of
+    // somebody who is no party is not even made.
+    let under = ["--relation", "uses", "--agreement", &agreement];
+    customer.run(&[&["link", &late][..], &under].concat()).unwrap();
+    customer
+        .until(&["links"], |links| {
+            links
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|one| one["target"] == json!(late) && one["state"] == "matched")
+        })
+        .unwrap();
+    let no_party = stranger.output(&[&["link", &outside][..], &under].concat()).unwrap();
+    assert!(String::from_utf8_lossy(&no_party.stderr).contains("is no party to the agreement"));
+
+    // Withdrawn: nothing more crosses, and what has crossed counts for nothing.
+    supplier.run(&["mesh", "agree", "--withdraw", &agreement]).unwrap();
+    let refused = supplier.output(&[&["observe", &other][..], &limited].concat()).unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("has withdrawn from the agreement"));
+    catch_up(customer, supplier);
+    assert_eq!(customer.output(&["decide", &request]).unwrap().status.code(), Some(11));
+}
