@@ -123,6 +123,22 @@ impl Diagrams {
         Ok(chosen)
     }
 
+    /// The variables of one way in which a function holds, few of them; none where it never does.
+    pub(super) fn one(&self, function: NodeId) -> Option<Vec<u32>> {
+        let (mut at, mut found) = (function, Vec::new());
+        while at != TRUE && at != FALSE {
+            let node = self.node(at);
+            // No node of a reduced diagram leads to FALSE on both sides.
+            if node.low == FALSE {
+                found.push(node.variable);
+                at = node.high;
+            } else {
+                at = node.low;
+            }
+        }
+        (at == TRUE).then_some(found)
+    }
+
     /// The family of the minimal sets that satisfy a monotone function.
     pub(super) fn minimal_sets(&mut self, function: NodeId) -> Result<NodeId, Exhausted> {
         if function == TRUE || function == FALSE {

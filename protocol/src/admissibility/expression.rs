@@ -116,6 +116,13 @@ impl Expression {
     }
 }
 
+impl Expression {
+    /// Its syntax tree.
+    pub(super) fn tree(&self) -> &IdedExpr {
+        self.0.expression()
+    }
+}
+
 /// A place in lines and columns, from 1, as bytes from the beginning.
 fn offset(text: &str, (line, column): (isize, isize)) -> Option<usize> {
     let before = usize::try_from(line.checked_sub(1)?).ok()?;

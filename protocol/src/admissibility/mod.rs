@@ -12,6 +12,7 @@
 //! | [`mod@evaluate`] | from a case to a verdict |
 //! | [`scenario`] | situations in files, with the verdicts that are expected |
 //! | [`what_if`] | the same decision under other circumstances, or another profile |
+//! | [`mod@diff`] | whether one profile is stronger than another, with a situation that shows it |
 //! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
 //! | `diagram`, [`mod@count`] | all minimal sets at once, and how many they are |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
@@ -19,6 +20,7 @@
 pub mod count;
 pub mod decision;
 mod diagram;
+pub mod diff;
 pub mod dispute;
 pub mod evaluate;
 pub mod evidence;

@@ -80,6 +80,20 @@ impl Tree {
         self.exact().unwrap_or_else(|Exhausted| Sets { sets: self.some_minimal_sets(), count: None })
     }
 
+    /// Leaves with which it holds and `other` does not; none where `other` holds whenever it does.
+    ///
+    /// # Errors
+    /// [`Exhausted`] beyond the bound of work.
+    pub(super) fn beyond(&self, other: &Self) -> Result<Option<Vec<usize>>, Exhausted> {
+        let mut builder = Builder { diagrams: Diagrams::new(), numbers: BTreeMap::new(), leaves: Vec::new() };
+        builder.number(self)?;
+        builder.number(other)?;
+        let (one, two) = (builder.function(self)?, builder.function(other)?);
+        let gap = builder.diagrams.choose(two, FALSE, one)?;
+        let leaf = |variable: u32| builder.leaves.get(variable as usize).copied();
+        Ok(builder.diagrams.one(gap).map(|set| set.into_iter().filter_map(leaf).collect()))
+    }
+
     fn exact(&self) -> Result<Sets, Exhausted> {
         let mut builder = Builder { diagrams: Diagrams::new(), numbers: BTreeMap::new(), leaves: Vec::new() };
         builder.number(self)?;

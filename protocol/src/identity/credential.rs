@@ -119,7 +119,7 @@ pub fn pattern_matches(pattern: &str, text: &str) -> bool {
 }
 
 /// Whether everything that `narrow` matches is matched by `wide` too.
-fn pattern_covers(wide: &str, narrow: &str) -> bool {
+pub fn pattern_covers(wide: &str, narrow: &str) -> bool {
     match (wide.strip_suffix('*'), narrow.strip_suffix('*')) {
         (Some(wide), Some(narrow)) => narrow.starts_with(wide),
         (Some(wide), None) => narrow.starts_with(wide),

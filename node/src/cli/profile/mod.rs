@@ -1,6 +1,7 @@
-//! `profile`: check, test, declare, activate, shadow.
+//! `profile`: check, test, diff, declare, activate, shadow.
 
 mod check;
+mod diff;
 mod shadow;
 mod test;
 
@@ -29,6 +30,8 @@ pub(super) enum ProfileCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Which of two profiles is stronger, with a situation that shows it; without a node
+    Diff(diff::Diff),
     /// Try a profile on past decisions, without effect
     Shadow(shadow::Shadow),
     /// Declare profiles; they are not in force yet
@@ -80,6 +83,7 @@ impl ProfileCommand {
         match self {
             Self::Check { files } => check(context, &files)?,
             Self::Test { files } => return test::test(context, &files),
+            Self::Diff(diff) => diff.run(context)?,
             Self::Shadow(shadow) => shadow.run(context)?,
             Self::Declare { files } => declare(context, &files)?,
             Self::Activate(activate) => activate.run(context)?,
