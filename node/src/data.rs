@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use counterfoil_federation::engine::Identity;
-use counterfoil_protocol::identity::{AuthorityKind, Credential, NodeBinding, Organisation, Scope};
+use counterfoil_protocol::identity::{
+    ActivationQuorum, AuthorityKind, Credential, NodeBinding, Organisation, Scope,
+};
 use counterfoil_protocol::ids::{BlobId, OrganisationId, Timestamp, base32};
 use counterfoil_protocol::keys::{SecretKey, Signer};
 use counterfoil_protocol::statement::{Authentic, Draft, Endorsed, Kind, Statement, Visibility};
@@ -149,6 +151,8 @@ pub struct Founding {
     pub keys: u8,
     /// How many of them an act of the root needs.
     pub threshold: u8,
+    /// Who has to stand behind the activation of profiles.
+    pub activation_quorum: Option<ActivationQuorum>,
 }
 
 /// A data directory.
@@ -303,6 +307,7 @@ impl DataDir {
             next_root_keys: next.iter().map(|key| key.public_key().commitment()).collect(),
             chain_key: chain.public_key(),
             witness_key: witness.public_key(),
+            activation_quorum: founding.activation_quorum,
         };
         description.check().map_err(|error| DataError::Organisation(error.to_string()))?;
         let inception = root_act(None, Kind::Organisation, &description, &root_keys, now)?;

@@ -15,6 +15,8 @@ pub const CBOR_ITEMS_MAX: usize = 64 * 1024;
 pub const REFS_MAX: usize = 256;
 /// Most root keys of an organisation.
 pub const ROOT_KEYS_MAX: usize = 16;
+/// Most authorities that an organisation asks to approve an activation.
+pub const APPROVERS_MAX: usize = 32;
 /// Longest name, role, claim type or other label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subjects of one observation.

@@ -52,6 +52,7 @@ impl TestOrganisation {
             root_keys: root_keys.iter().map(Signer::public_key).collect(),
             threshold: 2,
             next_root_keys: vec![key(seed, 8).public_key().commitment()],
+            activation_quorum: None,
             chain_key: chain_key.public_key(),
             witness_key: witness_key.public_key(),
         };

@@ -343,19 +343,16 @@ fn payloads(
     add(Kind::Counterfoil, codec::encode(&counterfoil));
     add(Kind::Anchor, codec::encode(&Anchor { heads: vec![anchored] }));
     add(Kind::Profile, codec::encode(&Profile::from_toml(PROFILE).unwrap()));
-    add(
-        Kind::Activation,
-        codec::encode(&Activation {
-            profiles: vec![statement],
-            composition: Composition::Weighted { weights, threshold: 2 },
-        }),
-    );
+    let composition = Composition::Weighted { weights, threshold: 2 };
+    let activation = codec::encode(&Activation { profiles: vec![statement], composition });
+    add(Kind::Activation, activation.clone());
     add(Kind::Decision, codec::encode(&decision));
     add(Kind::Permit, permit.to_claims());
     add(Kind::Effect, codec::encode(&effect));
     add(Kind::Nonconformity, codec::encode(&Nonconformity { cause: statement, finding: "late".into() }));
     add(Kind::Recall, codec::encode(&Recall { statement, subjects: vec![subject], reason: "flawed".into() }));
     add(Kind::Acknowledgement, codec::encode(&acknowledgement));
+    add(Kind::Approval, activation);
     all
 }
 
@@ -403,7 +400,7 @@ fn rewritten(payload: &Payload) -> Vec<u8> {
         Payload::Counterfoil(payload) => codec::encode(payload),
         Payload::Anchor(payload) => codec::encode(payload),
         Payload::Profile(payload) => codec::encode(payload),
-        Payload::Activation(payload) => codec::encode(payload),
+        Payload::Activation(payload) | Payload::Approval(payload) => codec::encode(payload),
         Payload::Decision(payload) => codec::encode(payload),
         Payload::Permit(payload) => payload.to_claims(),
         Payload::Effect(payload) => codec::encode(payload),

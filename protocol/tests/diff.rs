@@ -170,7 +170,7 @@ fn two(dice: &mut Dice<'_>) -> (Profile, Profile) {
 }
 
 proptest! {
-    #![proptest_config(config(400))]
+    #![proptest_config(config(100))]
     #[test]
     fn what_is_claimed_holds_and_counterexamples_are_such(
         bytes in vec(any::<u8>(), BYTES), situations in vec(vec(any::<u8>(), BYTES), 12)

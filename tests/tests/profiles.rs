@@ -126,3 +126,28 @@ fn a_recorded_decision_is_asked_about_again() {
     assert_eq!(none["decisions"], serde_json::json!([]));
     assert_eq!(node.run(&["status"]).unwrap()["size"], size, "nothing was recorded");
 }
+
+#[test]
+fn an_activation_needs_the_quorum_and_says_who_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::at(PROGRAM, &folder.path().join("node"));
+    node.run(&["init", "--name", "North", "--activation-quorum", "2", "--activation-role", "board-*"])
+        .unwrap();
+    node.start().unwrap();
+    for role in ["board-safety", "board-law"] {
+        node.run(&["authority", "issue", "--role", role, "--sign", "approval", "--sign", "activation"])
+            .unwrap();
+    }
+    let profile = write(folder.path(), "deployment.toml", PROFILE);
+    let declared = node.run(&["profile", "declare", &profile]).unwrap();
+    let declared = declared[0]["statement"].as_str().unwrap();
+    let activate = |by: &str| ends(&node, &["profile", "activate", declared, "--as", by]);
+    let (code, _, why) = activate("board-safety");
+    assert_eq!(code, 1);
+    assert!(why.contains("1 of the 2 approvals needed") && why.contains("board-law"), "{why}");
+    node.run(&["profile", "approve", declared, "--as", "board-law"]).unwrap();
+    let (code, _, why) = activate("board-safety");
+    assert_eq!(code, 0, "{why}");
+    // What was approved is in force, and the next activation needs its own approvals.
+    assert_eq!(activate("board-safety").0, 1);
+}

@@ -216,6 +216,9 @@ pub struct ActivateBody {
     pub profiles: Vec<String>,
     /// How they compose.
     pub composition: Composition,
+    /// Who says so, by role or id; the steward where nobody is named.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 /// Texts that are declared, joined or the like.
@@ -310,6 +313,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/links/{id}/answer", post(answer))
         .route("/v1/profiles", post(declare))
         .route("/v1/activations", post(activate))
+        .route("/v1/approvals", post(approve))
         .route("/v1/decisions", post(decide))
         .route("/v1/decisions/{id}", get(why))
         .route("/v1/decisions/{id}/what-if", post(what_if))
@@ -584,7 +588,14 @@ async fn declare(State(node): Shared, bytes: Bytes) -> Answered {
 
 async fn activate(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: ActivateBody = body(&bytes)?;
-    run(node, move |node| node.activate(resolved(node, &wish.profiles)?, wish.composition)).await
+    run(node, move |node| node.activate(resolved(node, &wish.profiles)?, wish.composition, wish.authority))
+        .await
+}
+
+async fn approve(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: ActivateBody = body(&bytes)?;
+    run(node, move |node| node.approve(resolved(node, &wish.profiles)?, wish.composition, wish.authority))
+        .await
 }
 
 async fn decide(State(node): Shared, bytes: Bytes) -> Answered {

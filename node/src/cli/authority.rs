@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use counterfoil_protocol::identity::{
-    AuthorityKind, Competence, Credential, Organisation, Revocation, Scope, Suspension,
+    ActivationQuorum, AuthorityKind, Competence, Credential, Organisation, Revocation, Scope, Suspension,
 };
 use counterfoil_protocol::ids::{AuthorityId, OrganisationId, Position};
 use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer};
@@ -44,10 +44,17 @@ pub(super) enum Authority {
 }
 
 /// The organisation's root keys
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum Root {
     /// Put the root keys that were committed to in place of today's, and commit to new ones
-    Rotate,
+    Rotate {
+        /// From now on so many authorities have to stand behind the activation of profiles
+        #[arg(long, value_name = "N")]
+        activation_quorum: Option<u8>,
+        /// Role that counts for that, as a pattern; may be repeated; any where none is named
+        #[arg(long, value_name = "ROLE", requires = "activation_quorum")]
+        activation_role: Vec<String>,
+    },
 }
 
 /// Interrupt an authority, or end its interruption
@@ -196,7 +203,7 @@ fn root_keys(context: &Context) -> anyhow::Result<Vec<SecretKey>> {
 
 impl Root {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self::Rotate = self;
+        let Self::Rotate { activation_quorum, activation_role } = self;
         let organisation = OrganisationId::from(context.data.inception()?.id());
         let path = context.data.root_keys_path();
         let mut store = root_store(context)?;
@@ -206,8 +213,11 @@ impl Root {
         let after: Vec<SecretKey> = (1..=next.len()).map(|n| store.generate(&format!("after-{n}"))).collect();
         // Written down before anybody hears of them: a crash loses no key.
         store.save(&path, &passphrase()?)?;
+        let quorum =
+            activation_quorum.map(|approvals| ActivationQuorum { approvals, roles: activation_role });
         let version = Organisation {
             version: now.version + 1,
+            activation_quorum: quorum.or_else(|| now.activation_quorum.clone()),
             root_keys: next.iter().map(Signer::public_key).collect(),
             next_root_keys: after.iter().map(|key| key.public_key().commitment()).collect(),
             ..now

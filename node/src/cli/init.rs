@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use clap::Args;
+use counterfoil_protocol::identity::ActivationQuorum;
 
 use super::Context;
 use crate::data::{Founding, passphrase};
@@ -27,6 +28,12 @@ pub(super) struct Init {
     /// How many of them an act of the root needs
     #[arg(long, default_value_t = 2)]
     threshold: u8,
+    /// How many authorities have to stand behind the activation of profiles
+    #[arg(long, value_name = "N")]
+    activation_quorum: Option<u8>,
+    /// Role that counts for that, as a pattern; may be repeated; any where none is named
+    #[arg(long, value_name = "ROLE", requires = "activation_quorum")]
+    activation_role: Vec<String>,
 }
 
 impl Init {
@@ -42,6 +49,9 @@ impl Init {
             parent: self.parent,
             keys,
             threshold,
+            activation_quorum: self
+                .activation_quorum
+                .map(|approvals| ActivationQuorum { approvals, roles: self.activation_role }),
         };
         let organisation = context.data.found(founding, &passphrase)?;
         let out = context.out;

@@ -365,11 +365,35 @@ impl Node {
     /// Puts declared profiles into force, own ones and other organisations', in place of those that were before.
     ///
     /// # Errors
-    /// [`ServiceError`] when one is no profile.
+    /// [`ServiceError`] when one is no profile, or when fewer stand behind it than the organisation asks for.
     pub fn activate(
         &self,
         profiles: Vec<StatementId>,
         composition: Composition,
+        authority: Option<String>,
+    ) -> Result<Said, ServiceError> {
+        self.stand_behind(Kind::Activation, profiles, composition, authority)
+    }
+
+    /// Stands behind an activation that is to come: just this one, profile by profile and composed like this.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when one is no profile.
+    pub fn approve(
+        &self,
+        profiles: Vec<StatementId>,
+        composition: Composition,
+        authority: Option<String>,
+    ) -> Result<Said, ServiceError> {
+        self.stand_behind(Kind::Approval, profiles, composition, authority)
+    }
+
+    fn stand_behind(
+        &self,
+        kind: Kind,
+        profiles: Vec<StatementId>,
+        composition: Composition,
+        authority: Option<String>,
     ) -> Result<Said, ServiceError> {
         let view = self.view()?;
         for id in &profiles {
@@ -382,8 +406,9 @@ impl Node {
         if profiles.is_empty() {
             return Err(ServiceError::caller("profile", "name the profiles that are to be in force"));
         }
-        let mut say = Say::new(Kind::Activation, &Activation { profiles: profiles.clone(), composition })?;
+        let mut say = Say::new(kind, &Activation { profiles: profiles.clone(), composition })?;
         say.refs = profiles;
+        say.authority = authority;
         self.say(say)
     }
 }

@@ -606,6 +606,9 @@ fn summary(payload: &Payload) -> String {
         Payload::Anchor(anchor) => format!("anchors {} heads", anchor.heads.len()),
         Payload::Profile(profile) => format!("declares {} version {}", profile.id, profile.version),
         Payload::Activation(activation) => format!("activates {} profiles", activation.profiles.len()),
+        Payload::Approval(activation) => {
+            format!("stands behind the activation of {} profiles", activation.profiles.len())
+        }
         Payload::Decision(decision) => format!("{} for {}", decision.mode, decision.request.action),
         Payload::Permit(permit) => format!("{} for {}", permit.mode, permit.actuator),
         Payload::Effect(effect) => format!("effect with {} mismatches", effect.mismatches.len()),
@@ -641,7 +644,7 @@ fn payload_json(payload: &Payload) -> serde_json::Value {
         Payload::Counterfoil(counterfoil) => serde_json::to_value(counterfoil),
         Payload::Anchor(anchor) => serde_json::to_value(anchor),
         Payload::Profile(profile) => serde_json::to_value(profile),
-        Payload::Activation(activation) => serde_json::to_value(activation),
+        Payload::Activation(activation) | Payload::Approval(activation) => serde_json::to_value(activation),
         Payload::Decision(decision) => serde_json::to_value(decision).map(|mut json| {
             let verdict: Result<counterfoil_protocol::admissibility::Verdict, _> =
                 codec::decode(&decision.verdict.0, PAYLOAD_BYTES_MAX);

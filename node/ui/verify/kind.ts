@@ -17,6 +17,7 @@ const STANDING = [
   "profile",
   "activation",
   "recall",
+  "approval",
 ] as const;
 
 const OTHER = [

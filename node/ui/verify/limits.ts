@@ -12,6 +12,7 @@ export const CBOR_DEPTH_MAX = 24;
 export const CBOR_ITEMS_MAX = 64 * 1024;
 export const REFS_MAX = 256;
 export const ROOT_KEYS_MAX = 16;
+export const APPROVERS_MAX = 32;
 export const SUBJECTS_MAX = 1024;
 export const SEALED_MAX = 256;
 export const DISCLOSED_MAX = 4096;

@@ -18,6 +18,7 @@ import {
   covers,
   widens,
 } from "./payload/identity.js";
+import { matches } from "./payload/parts.js";
 import { type Payload, readPayload } from "./payload/payload.js";
 import { type Statement, isAuthentic } from "./statement.js";
 
@@ -71,6 +72,8 @@ export class OrganisationState {
   /** Every key that ever had a place in this organisation. */
   private readonly keys = new Map<Hex, PublicKey>();
   private readonly nodes = new Map<Hex, NodeBinding>();
+  /** The activation, as its payload's bytes, that each authority stands behind since the last one. */
+  private readonly approvals = new Map<Hex, Hex>();
 
   private constructor(
     readonly id: Hex,
@@ -146,6 +149,7 @@ export class OrganisationState {
     );
     const signatory = await this.signatory(statement, payload);
     await this.checkRules(payload, signatory);
+    if (payload.kind === "activation") this.checkQuorum(statement, signatory);
     const verified = { statement, payload, organisation: this.id, position, signatory };
     this.apply(verified);
     return verified;
@@ -274,6 +278,23 @@ export class OrganisationState {
     }
   }
 
+  /** As many authorities in force as the organisation asks for stand behind just this activation. */
+  private checkQuorum(statement: Statement, signatory: "root" | Hex): void {
+    const quorum = this.description["activation-quorum"];
+    if (quorum === undefined) return;
+    // A payload has one encoding, so the same bytes are the same activation.
+    const content = toHex(statement.payload);
+    const behind = [...this.authorities].filter(([id, { credential }]) => {
+      const counts = quorum.roles.length === 0 || quorum.roles.some((role) => matches(role, credential.role));
+      const inForce = this.standingAt(id, this.size, statement.header.issuedAt) === "in-force";
+      return counts && inForce && (id === signatory || this.approvals.get(id) === content);
+    });
+    if (behind.length < quorum.approvals) {
+      const found = `${behind.length} of the ${quorum.approvals} approvals needed`;
+      throw new Refusal("activation-quorum", `${found} stand behind this activation`);
+    }
+  }
+
   private authority(id: Hex): Authority {
     const found = this.authorities.get(id);
     if (found === undefined) throw new Refusal("identity", `${show("auth", id)} is no authority of this organisation`);
@@ -321,6 +342,12 @@ export class OrganisationState {
       }
       case "node":
         this.nodes.set(payload.says.peer_key.id, payload.says);
+        break;
+      case "approval":
+        if (verified.signatory !== "root") this.approvals.set(verified.signatory, toHex(statement.payload));
+        break;
+      case "activation":
+        this.approvals.clear();
         break;
       default:
     }

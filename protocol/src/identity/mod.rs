@@ -10,7 +10,7 @@ pub mod state;
 
 pub use credential::{AuthorityKind, Competence, Credential, CredentialError, Scope};
 pub use node::NodeBinding;
-pub use organisation::{Organisation, OrganisationError};
+pub use organisation::{ActivationQuorum, Organisation, OrganisationError};
 pub use revocation::{Revocation, Status, Suspension};
 pub use standing::StandingDigest;
 pub use state::{AuthorityRecord, OrganisationState, Standing};

@@ -2,9 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::credential::pattern_matches;
 use crate::ids::Bytes;
 use crate::keys::PublicKey;
-use crate::limits::{LABEL_BYTES_MAX, ROOT_KEYS_MAX};
+use crate::limits::{APPROVERS_MAX, LABEL_BYTES_MAX, PATTERNS_MAX, ROOT_KEYS_MAX};
+
+/// Who has to stand behind the activation of profiles: so many authorities, each with one of these roles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ActivationQuorum {
+    /// How many authorities, the one that signs the activation included.
+    pub approvals: u8,
+    /// Roles that count, as patterns; none means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+impl ActivationQuorum {
+    /// Whether an authority of this role counts.
+    pub fn counts(&self, role: &str) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|pattern| pattern_matches(pattern, role))
+    }
+}
 
 /// What an organisation says about itself. Its first version is its inception, whose bytes give its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +53,9 @@ pub struct Organisation {
     pub chain_key: PublicKey,
     /// The key that cosigns other organisations' checkpoints.
     pub witness_key: PublicKey,
+    /// Who has to stand behind the activation of profiles; whoever may sign one, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_quorum: Option<ActivationQuorum>,
 }
 
 /// Why an organisation statement is not valid in itself.
@@ -53,6 +75,9 @@ pub enum OrganisationError {
     /// The name is empty or too long.
     #[error("a name has 1 to {LABEL_BYTES_MAX} bytes")]
     Name,
+    /// The quorum for activations asks for nobody, or for too much.
+    #[error("an activation is approved by 1 to {APPROVERS_MAX} authorities, of at most {PATTERNS_MAX} roles")]
+    ActivationQuorum,
     /// One key serves two purposes.
     #[error("root, chain and witness keys must all be different")]
     SharedKey,
@@ -76,6 +101,13 @@ impl Organisation {
         }
         if self.name.is_empty() || self.name.len() > LABEL_BYTES_MAX {
             return Err(OrganisationError::Name);
+        }
+        if let Some(quorum) = &self.activation_quorum {
+            let is_label = |role: &String| !role.is_empty() && role.len() <= LABEL_BYTES_MAX;
+            let is_count = (1..=APPROVERS_MAX).contains(&usize::from(quorum.approvals));
+            if !is_count || quorum.roles.len() > PATTERNS_MAX || !quorum.roles.iter().all(is_label) {
+                return Err(OrganisationError::ActivationQuorum);
+            }
         }
         let (chain, witness) = (self.chain_key.id(), self.witness_key.id());
         if chain == witness || ids.contains(&chain) || ids.contains(&witness) {

@@ -12,6 +12,7 @@ use super::node::NodeBinding;
 use super::organisation::Organisation;
 use super::revocation::Status;
 use super::standing::StandingDigest;
+use crate::admissibility::Activation;
 use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, Timestamp, TreeSize};
 use crate::keys::PublicKey;
 use crate::statement::{Authentic, Endorsed, Kind, Payload, Refusal, Signatory, Statement, Verified};
@@ -85,6 +86,8 @@ pub struct OrganisationState {
     public_keys: BTreeMap<KeyId, PublicKey>,
     nodes: BTreeMap<KeyId, NodeBinding>,
     status: Option<(Position, Status)>,
+    /// The activation that each authority stands behind, since the last one: at most one of each.
+    approvals: BTreeMap<AuthorityId, Activation>,
 }
 
 impl AuthorityRecord {
@@ -130,6 +133,7 @@ impl OrganisationState {
             public_keys: BTreeMap::new(),
             nodes: BTreeMap::new(),
             status: None,
+            approvals: BTreeMap::new(),
         };
         state.refresh_keys();
         Ok(state)
@@ -310,6 +314,9 @@ impl OrganisationState {
             Signatory::Authority(authority)
         };
         self.check_identity_rules(payload, signatory)?;
+        if let Payload::Activation(activation) = payload {
+            self.check_quorum(activation, signatory, header.issued_at)?;
+        }
         Ok(signatory)
     }
 
@@ -468,6 +475,46 @@ impl OrganisationState {
         }
     }
 
+    /// As many authorities in force as the organisation asks for stand behind just this activation.
+    fn check_quorum(
+        &self,
+        activation: &Activation,
+        signatory: Signatory,
+        time: Timestamp,
+    ) -> Result<(), Refusal> {
+        let Some(quorum) = &self.organisation.activation_quorum else { return Ok(()) };
+        let position = self.next_position();
+        let may_count = |id: &AuthorityId| {
+            let role = self.authorities.get(id).map(|record| record.credential.role.as_str());
+            role.is_some_and(|role| quorum.counts(role))
+                && self.standing_at(id, position, time) == Standing::InForce
+        };
+        let stands_behind = |id: &AuthorityId| {
+            signatory == Signatory::Authority(*id) || self.approvals.get(id) == Some(activation)
+        };
+        let (behind, others): (Vec<_>, Vec<_>) =
+            self.authorities.keys().filter(|id| may_count(id)).partition(|id| stands_behind(id));
+        if behind.len() >= usize::from(quorum.approvals) {
+            return Ok(());
+        }
+        let may_approve = |id: &&&AuthorityId| {
+            let record = self.authorities.get(**id);
+            record.is_some_and(|record| record.credential.covers(Kind::Approval, None, None))
+        };
+        let roles: Vec<&str> = others
+            .iter()
+            .filter(may_approve)
+            .filter_map(|id| self.authorities.get(*id))
+            .map(|record| record.credential.role.as_str())
+            .collect();
+        let missing = if roles.is_empty() {
+            format!("nobody; issue authorities that may sign approval statements, roles {:?}", quorum.roles)
+        } else {
+            roles.join(", ")
+        };
+        Err(Refusal::ActivationQuorum { found: behind.len(), needed: quorum.approvals, missing })
+    }
+
     /// A new key for an authority that goes on: of the same kind and role, by the same issuer.
     fn check_succession(&self, authority: &AuthorityId, next: &Credential) -> Result<(), Refusal> {
         let refuse = |text: String| Err(Refusal::Identity(text));
@@ -550,6 +597,13 @@ impl OrganisationState {
                 }
             }
             Payload::Status(status) => self.status = Some((position, status.clone())),
+            Payload::Approval(activation) => {
+                if let Signatory::Authority(authority) = verified.signatory() {
+                    self.approvals.insert(authority, activation.clone());
+                }
+            }
+            // What was approved is in force now, or something else is.
+            Payload::Activation(_) => self.approvals.clear(),
             Payload::Node(binding) => {
                 self.nodes.insert(binding.peer_key.id(), (**binding).clone());
             }

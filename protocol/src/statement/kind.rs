@@ -92,6 +92,8 @@ kinds! {
     Recall = "recall", standing: true;
     /// Records that a recall was received, what it touches and what was done.
     Acknowledgement = "acknowledgement", standing: false;
+    /// Stands behind an activation that is to come.
+    Approval = "approval", standing: true;
 }
 
 impl Kind {

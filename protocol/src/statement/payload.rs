@@ -69,6 +69,8 @@ pub enum Payload {
     Recall(Recall),
     /// An acknowledgement of a recall.
     Acknowledgement(Acknowledgement),
+    /// An approval of just this activation.
+    Approval(Activation),
 }
 
 /// Why a payload is not valid for its kind.
@@ -194,6 +196,7 @@ impl Payload {
             Kind::Nonconformity => Self::Nonconformity(read(bytes)?),
             Kind::Recall => Self::Recall(read(bytes)?),
             Kind::Acknowledgement => Self::Acknowledgement(read(bytes)?),
+            Kind::Approval => Self::Approval(read(bytes)?),
         })
     }
 

@@ -102,6 +102,19 @@ pub enum Refusal {
         /// The threshold.
         needed: u8,
     },
+    /// Fewer authorities stand behind an activation than the organisation asks for.
+    #[error(
+        "{found} of the {needed} approvals needed stand behind this activation; still to approve it with \
+         `profile approve`: {missing}"
+    )]
+    ActivationQuorum {
+        /// Authorities that stand behind it, its signer included.
+        found: usize,
+        /// How many are needed.
+        needed: u8,
+        /// Who could still approve, by role; or what keeps anybody from it.
+        missing: String,
+    },
     /// Root keys sign organisation, credential, revocation and node statements only.
     #[error("root keys do not sign {0} statements; use an authority")]
     NotForRoot(Kind),
@@ -136,6 +149,7 @@ impl Refusal {
             Self::FormerKey { .. } => "former-key",
             Self::OutOfScope { .. } => "scope",
             Self::Threshold { .. } => "threshold",
+            Self::ActivationQuorum { .. } => "activation-quorum",
             Self::NotForRoot(_) | Self::ForRoot(_) => "root-act",
             Self::Credential(_) => "delegation",
             Self::Identity(_) => "identity",

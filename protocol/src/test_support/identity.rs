@@ -7,11 +7,12 @@
 )]
 
 use super::{TestOrganisation, draft, observation};
+use crate::admissibility::{Activation, Composition};
 use crate::identity::{
-    AuthorityKind, Credential, NodeBinding, Organisation, OrganisationState, Revocation, Scope, Status,
-    Suspension,
+    ActivationQuorum, AuthorityKind, Credential, NodeBinding, Organisation, OrganisationState, Revocation,
+    Scope, Status, Suspension,
 };
-use crate::ids::{AuthorityId, Position, Timestamp};
+use crate::ids::{AuthorityId, Position, StatementId, Timestamp};
 use crate::keys::{SecretKey, Signer};
 use crate::statement::{Authentic, Endorsed, Kind, Statement, verify};
 
@@ -227,6 +228,34 @@ fn binding(world: &World, counter: u64, signer: &SecretKey) -> Authentic {
     world.organisation.statement(Kind::Node, &binding)
 }
 
+/// Activations need two of roles 10 and 11, who may approve and activate.
+fn with_quorum(world: &mut World) {
+    let quorum = ActivationQuorum { approvals: 2, roles: vec!["role-*".into()] };
+    let next = Organisation { activation_quorum: Some(quorum), ..world.next_version() };
+    world.add(world.rotate(&next, &[0, 1]));
+    for n in [10, 11] {
+        let scopes = vec![scope(&[Kind::Approval, Kind::Activation], &[])];
+        let credential = Credential { scopes, ..world.credential(n) };
+        let endorsed =
+            Endorsed::new(Kind::Credential, &credential, &[&world.organisation.root_keys[1]]).unwrap();
+        world.add(world.sign(&world.organisation.root_keys[0], Kind::Credential, &endorsed));
+    }
+}
+
+fn activation(n: u8) -> Activation {
+    Activation { profiles: vec![StatementId::from_bytes([n; 32])], composition: Composition::Intersection }
+}
+
+fn approved_by(world: &mut World, n: u8) {
+    world.add(world.sign(&key(n), Kind::Approval, &activation(1)));
+}
+
+/// Number 11 stands behind activation 1.
+fn approved(world: &mut World) {
+    with_quorum(world);
+    approved_by(world, 11);
+}
+
 /// Every rule, kept and broken.
 pub const ROWS: &[Row] = &[
     // Acts of the root.
@@ -272,6 +301,88 @@ pub const ROWS: &[Row] = &[
         nothing,
         |_| TestOrganisation::new(2).observation(1),
         Some(("key", "")),
+    ),
+    // Quorums of activations.
+    (
+        "an activation by one of the two that it needs",
+        with_quorum,
+        |w| w.sign(&key(10), Kind::Activation, &activation(1)),
+        Some((
+            "activation-quorum",
+            "1 of the 2 approvals needed stand behind this activation; still to approve",
+        )),
+    ),
+    (
+        "an activation that the other has approved",
+        approved,
+        |w| w.sign(&key(10), Kind::Activation, &activation(1)),
+        None,
+    ),
+    (
+        "another activation than was approved",
+        approved,
+        |w| w.sign(&key(10), Kind::Activation, &activation(2)),
+        Some(("activation-quorum", "role-11")),
+    ),
+    (
+        "whoever approves and activates counts once",
+        approved,
+        |w| w.sign(&key(11), Kind::Activation, &activation(1)),
+        Some(("activation-quorum", "role-10")),
+    ),
+    (
+        "a signer whose role does not count needs two others",
+        approved,
+        |w| w.organisation.statement(Kind::Activation, &activation(1)),
+        Some(("activation-quorum", "role-10")),
+    ),
+    (
+        "and has them",
+        |w| {
+            approved(w);
+            approved_by(w, 10);
+        },
+        |w| w.organisation.statement(Kind::Activation, &activation(1)),
+        None,
+    ),
+    (
+        "an approval is used up by the activation",
+        |w| {
+            approved(w);
+            w.add(w.sign(&key(10), Kind::Activation, &activation(1)));
+        },
+        |w| w.sign(&key(10), Kind::Activation, &activation(1)),
+        Some(("activation-quorum", "1 of the 2")),
+    ),
+    (
+        "a later approval of something else takes an earlier one back",
+        |w| {
+            approved(w);
+            w.add(w.sign(&key(11), Kind::Approval, &activation(2)));
+        },
+        |w| w.sign(&key(10), Kind::Activation, &activation(1)),
+        Some(("activation-quorum", "1 of the 2")),
+    ),
+    (
+        "an approval by an authority that was suspended since",
+        |w| {
+            approved(w);
+            let suspension = Suspension { authority: w.authority(11), reason: "test".into(), lifted: false };
+            let endorsed =
+                Endorsed::new(Kind::Suspension, &suspension, &[&w.organisation.root_keys[1]]).unwrap();
+            w.add(w.sign(&w.organisation.root_keys[0], Kind::Suspension, &endorsed));
+        },
+        |w| w.sign(&key(10), Kind::Activation, &activation(1)),
+        Some(("activation-quorum", "nobody")),
+    ),
+    (
+        "a quorum of nobody",
+        nothing,
+        |w| {
+            let quorum = Some(ActivationQuorum { approvals: 0, roles: vec![] });
+            w.rotate(&Organisation { activation_quorum: quorum, ..w.next_version() }, &[0, 1])
+        },
+        Some(("payload", "1 to 32 authorities")),
     ),
     // Credentials.
     (

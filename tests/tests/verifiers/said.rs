@@ -9,7 +9,8 @@ use counterfoil_protocol::bundle::Manifest;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::identity::{
-    AuthorityKind, Competence, Credential, NodeBinding, Organisation, Revocation, Scope, Status, Suspension,
+    ActivationQuorum, AuthorityKind, Competence, Credential, NodeBinding, Organisation, Revocation, Scope,
+    Status, Suspension,
 };
 use counterfoil_protocol::ids::{
     AuthorityId, BlobId, ByteString, Bytes, HeadHash, MeshId, OrganisationId, Position, StatementId,
@@ -421,6 +422,7 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
             Kind::Activation,
             &activation(Composition::Hierarchical { order: vec!["clinical".into()] }),
         ),
+        of("approval", Kind::Approval, &activation(Composition::Intersection)),
         of("nonconformity", Kind::Nonconformity, &Nonconformity { cause: some, finding: "late".into() }),
         of(
             "recall",
@@ -474,6 +476,7 @@ fn acts(world: &World) -> Vec<(String, Kind, Value)> {
         next_root_keys: vec![Bytes([5; 32])],
         chain_key: world.organisation.chain_key.public_key(),
         witness_key: world.organisation.witness_key.public_key(),
+        activation_quorum: Some(ActivationQuorum { approvals: 2, roles: vec!["board-*".into()] }),
     };
     let credential = Credential {
         key: SecretKey::from_seed(&[12; 32]).public_key(),

@@ -40,6 +40,8 @@ pub(super) enum ProfileCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Stand behind an activation that is to come, as one of those that it needs
+    Approve(Activate),
     /// Put declared profiles into force, in place of those before
     Activate(Activate),
 }
@@ -53,6 +55,9 @@ pub(super) struct Activate {
     /// How they compose: intersection, hierarchical:ID,ID or weighted:THRESHOLD:ID=WEIGHT,ID=WEIGHT
     #[arg(long, default_value = "intersection", value_parser = composition)]
     compose: Composition,
+    /// As which authority, by role or id
+    #[arg(long = "as", value_name = "AUTHORITY")]
+    authority: Option<String>,
 }
 
 fn composition(text: &str) -> Result<Composition, String> {
@@ -86,6 +91,7 @@ impl ProfileCommand {
             Self::Diff(diff) => diff.run(context)?,
             Self::Shadow(shadow) => shadow.run(context)?,
             Self::Declare { files } => declare(context, &files)?,
+            Self::Approve(activate) => activate.approve(context)?,
             Self::Activate(activate) => activate.run(context)?,
         }
         Ok(0)
@@ -106,8 +112,19 @@ fn declare(context: &Context, files: &[PathBuf]) -> anyhow::Result<()> {
 }
 
 impl Activate {
+    fn approve(self, context: &Context) -> anyhow::Result<()> {
+        let names = self.profiles.join(" ");
+        let body =
+            ActivateBody { profiles: self.profiles, composition: self.compose, authority: self.authority };
+        let said: Said = context.client.post("/v1/approvals", &body)?;
+        context.out.done(format!("approved by {}", said.statement));
+        context.out.next(format!("counterfoil profile activate {names}"));
+        context.out.value(&said)
+    }
+
     fn run(self, context: &Context) -> anyhow::Result<()> {
-        let body = ActivateBody { profiles: self.profiles, composition: self.compose };
+        let body =
+            ActivateBody { profiles: self.profiles, composition: self.compose, authority: self.authority };
         let said: Said = context.client.post("/v1/activations", &body)?;
         context.out.done(format!("{} profiles are in force", body.profiles.len()));
         context.out.next("counterfoil decide REQUEST.toml");

@@ -3,7 +3,7 @@
 import { type Bytes, type Hex, concat, utf8 } from "../bytes.js";
 import { type PublicKey, publicKey } from "../key.js";
 import { KINDS, type Kind } from "../kind.js";
-import { PAYLOAD_BYTES_MAX, ROOT_KEYS_MAX } from "../limits.js";
+import { APPROVERS_MAX, PATTERNS_MAX, PAYLOAD_BYTES_MAX, ROOT_KEYS_MAX } from "../limits.js";
 import * as shape from "../shape.js";
 import { isLabel, matches, rule } from "./parts.js";
 
@@ -49,6 +49,9 @@ const organisationFields = shape.record({
   "next-root-keys": shape.many(shape.id),
   "chain-key": shape.required(publicKey),
   "witness-key": shape.required(publicKey),
+  "activation-quorum": shape.optional(
+    shape.record({ approvals: shape.required(shape.upTo(255)), roles: shape.many(shape.text) }),
+  ),
 });
 
 export type Organisation = ReturnType<typeof organisationFields>;
@@ -60,6 +63,15 @@ export const organisation: shape.Read<Organisation> = (value, where) => {
   rule(keys > 0 && keys <= ROOT_KEYS_MAX && ids.size === keys, `${keys} root keys, where 1 to ${ROOT_KEYS_MAX} different ones are allowed`);
   rule(found.threshold > 0 && found.threshold <= keys, `threshold ${found.threshold} of ${keys} root keys`);
   rule(isLabel(found.name), "a name has 1 to 256 bytes");
+  const quorum = found["activation-quorum"];
+  rule(
+    quorum === undefined ||
+      (quorum.approvals > 0 &&
+        quorum.approvals <= APPROVERS_MAX &&
+        quorum.roles.length <= PATTERNS_MAX &&
+        quorum.roles.every(isLabel)),
+    `an activation is approved by 1 to ${APPROVERS_MAX} authorities, of at most ${PATTERNS_MAX} roles`,
+  );
   const all = new Set([...ids, found["chain-key"].id, found["witness-key"].id]);
   rule(all.size === keys + 2, "root, chain and witness keys must all be different");
   return found;

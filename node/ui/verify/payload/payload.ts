@@ -37,6 +37,7 @@ const READERS = {
   acceptance,
   profile,
   activation,
+  approval: activation,
   recall,
   observation,
   link,

@@ -201,3 +201,5 @@ export const activation = shape.record({
   profiles: shape.required(shape.list(shape.id)),
   composition: shape.required(composition),
 });
+
+export type Activation = ReturnType<typeof activation>;

@@ -80,7 +80,10 @@ fn compare(from: &Profile, given: &Requirement, to: &Profile, wanted: &Requireme
     let (Some(has), Some(needs)) = (sources(given), sources(wanted)) else {
         return if sources(given).is_none() { Compared::Implies } else { Compared::Not };
     };
-    if given.distinct < wanted.distinct || has < needs {
+    // Without other floors all that is heard counts, so what corroborates also shows.
+    let is_plain = given.floors.keys().all(|dimension| *dimension == Dimension::Corroboration);
+    let shows = if is_plain { has } else { usize::from(given.distinct) };
+    if shows < usize::from(wanted.distinct) || has < needs {
         return Compared::Not;
     }
     match expression_implies(given.expression.as_deref(), wanted.expression.as_deref()) {

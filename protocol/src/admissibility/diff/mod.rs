@@ -13,6 +13,7 @@
 mod implies;
 mod witness;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -234,7 +235,7 @@ fn implied(from: &Profile, to: &Profile) -> Answer {
     let Some(action) = actions.iter().find(|action| applies(from, action) && applies(to, action)) else {
         return Answer::Yes;
     };
-    let (pairs, witnesses) = (implies::pairs(from, to), Witnesses::new(from, to));
+    let (pairs, witnesses) = (implies::pairs(from, to), OnceCell::new());
     let comparison = Comparison { from, to, action, pairs, witnesses };
     let mut undecided = Vec::new();
     if let Some(kind) = to.vetoes.difference(&from.vetoes).next() {
@@ -315,10 +316,15 @@ struct Comparison<'a> {
     action: &'a str,
     /// For each requirement of `to` those of `from` that imply it, and why others do not.
     pairs: implies::Pairs,
-    witnesses: Witnesses<'a>,
+    /// Made when something is to be shown for the first time.
+    witnesses: OnceCell<Witnesses<'a>>,
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
+    fn witnesses(&self) -> &Witnesses<'a> {
+        self.witnesses.get_or_init(|| Witnesses::new(self.from, self.to))
+    }
+
     fn at(&self, point: &Point) -> Answer {
         let names: Vec<&String> = self.from.requirements.keys().collect();
         let number = |name: &str| names.iter().position(|known| *known == name);
@@ -336,7 +342,7 @@ impl Comparison<'_> {
         for set in std::iter::once(&gap).chain(&minimal) {
             let wanted: Vec<&str> =
                 set.iter().filter_map(|n| names.get(*n)).map(|name| name.as_str()).collect();
-            for evidence in self.witnesses.situations(&wanted) {
+            for evidence in self.witnesses().situations(&wanted) {
                 let situation = situation(self.action, point, evidence, Vec::new());
                 if let Some(found) = confirmed(self.from, self.to, situation) {
                     return Answer::No(Box::new(self.smaller(*found)));
@@ -354,7 +360,7 @@ impl Comparison<'_> {
         for set in left.minimal_sets().sets {
             let wanted: Vec<&str> =
                 set.iter().filter_map(|n| names.get(*n)).map(|name| name.as_str()).collect();
-            for evidence in self.witnesses.situations(&wanted) {
+            for evidence in self.witnesses().situations(&wanted) {
                 let finding = Finding {
                     kind,
                     organisation: OrganisationId::from_bytes([2; 32]),

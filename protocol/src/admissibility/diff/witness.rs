@@ -16,7 +16,7 @@ use super::super::verdict::RequirementState;
 use super::implies::{comparison, oldest};
 use crate::codec::Value;
 use crate::digest::blake3;
-use crate::identity::credential::pattern_matches;
+use crate::identity::credential::{pattern_covers, pattern_matches};
 use crate::identity::{AuthorityKind, Standing};
 use crate::ids::{AuthorityId, BlobId, OrganisationId, Position, StatementId, Timestamp};
 use crate::limits::EVIDENCE_MAX;
@@ -27,7 +27,7 @@ use crate::weighting::{Dimension, Ppm, Rubric};
 /// When situations take place.
 pub(super) const NOW: Timestamp = Timestamp(4_000_000_000);
 /// Pieces of evidence that are tried for one requirement.
-const TRIED_MAX: usize = 192;
+const TRIED_MAX: usize = 96;
 /// Of those, how many are kept.
 const KEPT_MAX: usize = 4;
 /// Contents that are tried for one expression.
@@ -376,6 +376,28 @@ fn weak_metrics(from: &Profile, to: &Profile, floor: Ppm) -> Vec<Metric> {
         .collect()
 }
 
+/// A field of the content, or a metric.
+type Field = (bool, String);
+
+/// Fields with the values that are tried for each, and none at all, in the order in which they were found.
+#[derive(Default)]
+struct Fields(Vec<(Field, Vec<Option<Value>>)>);
+
+impl Fields {
+    fn offer(&mut self, field: Field, values: Vec<Value>) {
+        let place = self.0.iter().position(|(known, _)| *known == field).unwrap_or_else(|| {
+            self.0.push((field, vec![None]));
+            self.0.len() - 1
+        });
+        let Some((_, known)) = self.0.get_mut(place) else { return };
+        for value in values.into_iter().map(Some) {
+            if !known.contains(&value) {
+                known.push(value);
+            }
+        }
+    }
+}
+
 type Content = (BTreeMap<String, Value>, Vec<Metric>);
 
 /// Contents for which the requirement's expression holds: of those that its own and the other's expressions speak of.
@@ -383,17 +405,25 @@ fn contents(wanted: &Requirement, to: &Profile) -> Vec<Content> {
     let Some(own) = wanted.expression.as_deref().and_then(|text| Expression::compile(text).ok()) else {
         return vec![Content::default()];
     };
-    let others: Vec<Expression> =
-        to.requirements.values().filter_map(|r| Expression::compile(r.expression.as_deref()?).ok()).collect();
-    let mut fields: BTreeMap<(bool, String), Vec<Option<Value>>> = BTreeMap::new();
+    // Only those that may hear the same are of interest.
+    let overlaps = |a: &str, b: &str| pattern_covers(a, b) || pattern_covers(b, a);
+    let hears = |r: &&Requirement| wanted.claims.iter().any(|a| r.claims.iter().any(|b| overlaps(a, b)));
+    let others: Vec<Expression> = to
+        .requirements
+        .values()
+        .filter(hears)
+        .filter_map(|r| Expression::compile(r.expression.as_deref()?).ok())
+        .collect();
+    // Its own fields come first, and so change first.
+    let mut fields = Fields::default();
     for expression in std::iter::once(&own).chain(&others) {
         collect(expression.tree(), &mut fields);
     }
-    let sizes: Vec<usize> = fields.values().map(Vec::len).collect();
-    let all = sizes.iter().fold(1usize, |product, size| product.saturating_mul(*size)).min(CONTENTS_MAX);
+    let sizes = fields.0.iter().map(|(_, values)| values.len());
+    let all = sizes.fold(1usize, usize::saturating_mul).min(CONTENTS_MAX);
     let mut found: Vec<(usize, Content)> = Vec::new();
     for number in 0..all {
-        let content = chosen(&fields, number);
+        let content = chosen(&fields.0, number);
         let observation = observation("other", 0, &content.0, content.1.clone(), None);
         if own.holds(&observation, NOW) == Ok(true) {
             let accepted = others.iter().filter(|other| other.holds(&observation, NOW) == Ok(true)).count();
@@ -405,7 +435,7 @@ fn contents(wanted: &Requirement, to: &Profile) -> Vec<Content> {
 }
 
 /// The content with this number among all combinations of the fields' values.
-fn chosen(fields: &BTreeMap<(bool, String), Vec<Option<Value>>>, mut number: usize) -> Content {
+fn chosen(fields: &[(Field, Vec<Option<Value>>)], mut number: usize) -> Content {
     let (mut content, mut metrics) = Content::default();
     for ((is_metric, name), values) in fields {
         let value = values.get(number % values.len().max(1)).cloned().flatten();
@@ -424,15 +454,10 @@ fn chosen(fields: &BTreeMap<(bool, String), Vec<Option<Value>>>, mut number: usi
 }
 
 /// The fields that an expression speaks of, with values around what it compares them with, and none at all.
-fn collect(part: &IdedExpr, fields: &mut BTreeMap<(bool, String), Vec<Option<Value>>>) {
-    let mut offer = |field: Option<(bool, String)>, values: Vec<Value>| {
+fn collect(part: &IdedExpr, fields: &mut Fields) {
+    let mut offer = |field: Option<Field>, values: Vec<Value>| {
         if let Some(field) = field {
-            let known = fields.entry(field).or_insert_with(|| vec![None]);
-            for value in values.into_iter().map(Some) {
-                if !known.contains(&value) {
-                    known.push(value);
-                }
-            }
+            fields.offer(field, values);
         }
     };
     match &part.expr {
@@ -499,7 +524,7 @@ fn elements(part: &IdedExpr, of: &str, into: &mut BTreeMap<String, Value>) {
 }
 
 /// The field of the content, or the metric, that a part selects.
-fn field(part: &IdedExpr) -> Option<(bool, String)> {
+fn field(part: &IdedExpr) -> Option<Field> {
     let Expr::Select(select) = &part.expr else { return None };
     match &select.operand.expr {
         Expr::Ident(of) if of == "content" => Some((false, select.field.clone())),
