@@ -172,7 +172,7 @@ pub(super) fn oldest(requirement: &Requirement, half_life_days: u32) -> u64 {
 /// Whether one expression follows from the other; none where that cannot be told.
 fn expression_implies(given: Option<&str>, wanted: Option<&str>) -> Option<bool> {
     let Some(wanted) = wanted else { return Some(true) };
-    let Some(given) = given else { return None };
+    let given = given?;
     if given.trim() == wanted.trim() {
         return Some(true);
     }
