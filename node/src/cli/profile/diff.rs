@@ -1,6 +1,6 @@
 //! `profile diff`: which of two profiles is stronger, with a situation that shows it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use counterfoil_protocol::admissibility::Profile;
@@ -54,7 +54,7 @@ impl Diff {
 }
 
 /// Says what the one admits and the other does not.
-fn tell(context: &Context, admits: &PathBuf, refuses: &PathBuf, answer: &Answer) -> Value {
+fn tell(context: &Context, admits: &Path, refuses: &Path, answer: &Answer) -> Value {
     match answer {
         Answer::Yes => json!({ "answer": "yes" }),
         Answer::No(example) => {
