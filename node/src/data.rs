@@ -324,6 +324,7 @@ impl DataDir {
             delegation: 1,
             issuer: None,
             authority: None,
+            overrides: None,
         };
         let credential = root_act(Some(organisation), Kind::Credential, &credential, &root_keys, now)?;
         let binding = binding(&organisation, &peer, 1, now, Vec::new());

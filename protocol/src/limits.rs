@@ -70,6 +70,16 @@ pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
 pub const BUNDLE_KEPT_BYTES_MAX: usize = 32 << 20;
 /// Most sealed claims of one observation.
 pub const SEALED_MAX: usize = 256;
+/// Longest reason or description in words, in bytes.
+pub const PROSE_BYTES_MAX: usize = 4096;
+/// Most action classes that cover one request.
+pub const ACTION_CLASSES_MAX: usize = 64;
+/// Most kinds of harm in one declaration.
+pub const HARM_CLASSES_MAX: usize = 64;
+/// Most stages of one action class.
+pub const STAGES_MAX: usize = 16;
+/// Most scope values of one stage.
+pub const STAGE_VALUES_MAX: usize = 64;
 /// Furthest that lineage is followed from a subject, in edges.
 pub const LINEAGE_DEPTH_MAX: usize = 64;
 

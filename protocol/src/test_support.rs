@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a builder that cannot build is a broken test")]
 
+pub mod governed;
 pub mod identity;
 pub mod mesh;
 
@@ -108,6 +109,7 @@ impl TestOrganisation {
             delegation,
             issuer: None,
             authority: None,
+            overrides: None,
         };
         self.root_statement(Kind::Credential, &credential)
     }

@@ -13,8 +13,10 @@ mod mutation;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use counterfoil_protocol::actuation::governance::{Governed, OrderingRuling, OverrideRuling, StageRuling};
 use counterfoil_protocol::actuation::{
-    Effect, Mismatch, Mode, Nonconformity, Permit, Request, Reversibility,
+    ActionClass, CorrectiveAction, Effect, HarmOrdering, Mismatch, Mode, Nonconformity, Override, Permit,
+    Request, Reversibility,
 };
 use counterfoil_protocol::admissibility::verdict::{
     Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementOutcome, RequirementState,
@@ -64,6 +66,8 @@ const PROFILE: &str = r#"
     rule = { all = ["evaluation", { at_least = 1, of = ["assessment"] }] }
     missing = { irreversible = "refuse" }
     limits = [{ unless = "assessment", dimension = "site", allow = ["north"] }]
+    degraded = { site = ["north"] }
+    overrides = { forbidden = ["deploy/icu"], vetoes = ["recall"], irreversible = true }
 
     [requirements.evaluation]
     claims = ["evaluation/*"]
@@ -74,6 +78,23 @@ const PROFILE: &str = r#"
     claims = ["assessment/conformity"]
     kinds = ["external-body"]
     reached = { edges = ["derived-from"], depth = 3 }
+"#;
+
+const ACTION_CLASS: &str = r#"
+    action = "deploy/*"
+    reversibility = "irreversible"
+    point-of-no-return = { what = "the patient is treated", after-s = 60 }
+    harm = ["injury"]
+    stages = { dimension = "site", steps = [["north"], ["north", "south"]] }
+    permit-s = 60
+    effect-s = 600
+"#;
+
+const HARM_ORDERING: &str = r#"
+    jurisdiction = "EU"
+    order = ["delay", "injury"]
+    refuse-missing-from = "injury"
+    human-role-from = "delay"
 "#;
 
 /// Something valid for every decoder.
@@ -177,6 +198,26 @@ fn verdict(statement: StatementId) -> Verdict {
         truncated: true,
         weight: Some(WEIGHT),
         reasons: vec![reason("partial")],
+        governed: Some(Box::new(Governed {
+            classes: vec![statement],
+            reversibility: Reversibility::Compensable,
+            harm: vec!["delay".into()],
+            orderings: vec![OrderingRuling {
+                declared_by: statement,
+                jurisdiction: "EU".into(),
+                gravity: 1,
+                of: 2,
+            }],
+            stage: Some(StageRuling { class: statement, dimension: "site".into(), cleared: 1, of: 3 }),
+            degraded: true,
+            overridden: Some(OverrideRuling {
+                statement,
+                authority,
+                reason: "mass casualty".into(),
+                instead_of: Mode::Defer,
+                left: 1,
+            }),
+        })),
     }
 }
 
@@ -256,6 +297,7 @@ fn payloads(
         expires: time.plus(60),
         token: ByteString(vec![7; 16]),
         effect_by: time.plus(90),
+        stage: Some((2, 3)),
     };
     let effect = Effect {
         permit: statement,
@@ -350,6 +392,19 @@ fn payloads(
     add(Kind::Permit, permit.to_claims());
     add(Kind::Effect, codec::encode(&effect));
     add(Kind::Nonconformity, codec::encode(&Nonconformity { cause: statement, finding: "late".into() }));
+    add(Kind::ActionClass, codec::encode(&ActionClass::from_toml(ACTION_CLASS).unwrap()));
+    add(Kind::HarmOrdering, codec::encode(&HarmOrdering::from_toml(HARM_ORDERING).unwrap()));
+    add(Kind::Override, codec::encode(&Override::of(&decision.request, "mass casualty")));
+    let action = CorrectiveAction {
+        nonconformity: statement,
+        action: "retrain".into(),
+        causes: vec![statement],
+        responsible: Some("officer".into()),
+        due: Some(time),
+        closes: true,
+        evidence: vec![statement],
+    };
+    add(Kind::CorrectiveAction, codec::encode(&action));
     add(Kind::Recall, codec::encode(&Recall { statement, subjects: vec![subject], reason: "flawed".into() }));
     add(Kind::Acknowledgement, codec::encode(&acknowledgement));
     add(Kind::Approval, activation);
@@ -405,6 +460,10 @@ fn rewritten(payload: &Payload) -> Vec<u8> {
         Payload::Permit(payload) => payload.to_claims(),
         Payload::Effect(payload) => codec::encode(payload),
         Payload::Nonconformity(payload) => codec::encode(payload),
+        Payload::ActionClass(payload) => codec::encode(payload),
+        Payload::HarmOrdering(payload) => codec::encode(payload),
+        Payload::Override(payload) => codec::encode(payload),
+        Payload::CorrectiveAction(payload) => codec::encode(payload),
         Payload::Recall(payload) => codec::encode(payload),
         Payload::Acknowledgement(payload) => codec::encode(payload),
     }

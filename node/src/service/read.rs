@@ -613,6 +613,15 @@ fn summary(payload: &Payload) -> String {
         Payload::Permit(permit) => format!("{} for {}", permit.mode, permit.actuator),
         Payload::Effect(effect) => format!("effect with {} mismatches", effect.mismatches.len()),
         Payload::Nonconformity(nonconformity) => nonconformity.finding.clone(),
+        Payload::ActionClass(class) => format!("declares {} {}", class.action, class.reversibility.name()),
+        Payload::HarmOrdering(ordering) => format!("orders the harm of {}", ordering.jurisdiction),
+        Payload::Override(overriding) => {
+            format!("overrides for {}: {}", overriding.action, overriding.reason)
+        }
+        Payload::CorrectiveAction(action) => {
+            let what = if action.closes { "closes" } else { "acts on" };
+            format!("{what} {}: {}", action.nonconformity, action.action)
+        }
         Payload::Recall(recall) => format!("recalls {}: {}", recall.statement, recall.reason),
         Payload::Acknowledgement(acknowledgement) => {
             let (decisions, permits) = (acknowledgement.decisions.len(), acknowledgement.permits.len());
@@ -664,11 +673,16 @@ fn payload_json(payload: &Payload) -> serde_json::Value {
                 ("expires", permit.expires.0.into()),
                 ("effect_by", permit.effect_by.0.into()),
                 ("token", serde_json::to_value(&permit.token).unwrap_or_default()),
+                ("stage", serde_json::to_value(permit.stage).unwrap_or_default()),
             ]);
             serde_json::to_value(fields)
         }
         Payload::Effect(effect) => serde_json::to_value(effect),
         Payload::Nonconformity(nonconformity) => serde_json::to_value(nonconformity),
+        Payload::ActionClass(class) => serde_json::to_value(class),
+        Payload::HarmOrdering(ordering) => serde_json::to_value(ordering),
+        Payload::Override(overriding) => serde_json::to_value(overriding),
+        Payload::CorrectiveAction(action) => serde_json::to_value(action),
         Payload::Recall(recall) => serde_json::to_value(recall),
         Payload::Acknowledgement(acknowledgement) => serde_json::to_value(acknowledgement),
     };

@@ -16,6 +16,9 @@ const STANDING = [
   "acceptance",
   "profile",
   "activation",
+  "action-class",
+  "harm-ordering",
+  "override",
   "recall",
   "approval",
 ] as const;
@@ -29,6 +32,7 @@ const OTHER = [
   "permit",
   "effect",
   "nonconformity",
+  "corrective-action",
   "acknowledgement",
 ] as const;
 

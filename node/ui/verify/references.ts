@@ -28,6 +28,10 @@ function named(payload: Payload): Hex[] {
       return [payload.says.permit];
     case "nonconformity":
       return [payload.says.cause];
+    case "override":
+      return among(payload.says.subjects);
+    case "corrective-action":
+      return [payload.says.nonconformity, ...payload.says.causes, ...payload.says.evidence];
     case "recall":
       return [payload.says.statement, ...among(payload.says.subjects)];
     case "acknowledgement":

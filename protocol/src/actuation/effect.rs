@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::predict;
 use crate::ids::{StatementId, Timestamp};
 
 /// Reports what happened under a permit. A permit is used up by its first effect.
@@ -38,21 +39,22 @@ pub struct Mismatch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nonconformity {
-    /// The statement that shows it: an effect with mismatches, or the permit whose effect was never reported.
+    /// The statement that shows it: an effect with mismatches or reported late, a permit whose effect was not reported, a
+    /// decision under an override, or any other.
     pub cause: StatementId,
     /// What is not as it should be.
     pub finding: String,
 }
 
 impl Effect {
-    /// The mismatches between what was predicted and what was observed, in the order of their names.
+    /// The mismatches between what was predicted (see [`predict`]) and what was observed, in the order of their names.
     pub fn compare(
         predicted: &BTreeMap<String, String>,
         observed: &BTreeMap<String, String>,
     ) -> Vec<Mismatch> {
         predicted
             .iter()
-            .filter(|(name, value)| observed.get(*name) != Some(value))
+            .filter(|(name, value)| !observed.get(*name).is_some_and(|found| predict::holds(value, found)))
             .map(|(name, value)| Mismatch {
                 name: name.clone(),
                 predicted: value.clone(),
@@ -71,7 +73,7 @@ mod tests {
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>()
         };
-        let predicted = map(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let predicted = map(&[("a", ">=1"), ("b", "2"), ("c", "3")]);
         let observed = map(&[("a", "1"), ("b", "9"), ("d", "4")]);
         let mismatches = Effect::compare(&predicted, &observed);
         let names: Vec<_> = mismatches.iter().map(|m| (m.name.as_str(), m.observed.as_deref())).collect();

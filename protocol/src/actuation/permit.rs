@@ -18,6 +18,7 @@ mod claim {
     pub(super) const MODE: i64 = -70_002;
     pub(super) const SCOPES: i64 = -70_003;
     pub(super) const EFFECT_BY: i64 = -70_004;
+    pub(super) const STAGE: i64 = -70_005;
 }
 
 /// What a permit allows.
@@ -39,6 +40,9 @@ pub struct Permit {
     pub token: ByteString,
     /// Until when the effect is to be reported.
     pub effect_by: Timestamp,
+    /// The stage that it is for, from one, and how many there are; none where the action has no stages, or has gone
+    /// through all.
+    pub stage: Option<(u32, u32)>,
 }
 
 /// Why a payload is no permit.
@@ -84,7 +88,7 @@ impl Permit {
             })
             .collect();
         let time = |t: Timestamp| Value::Integer(t.0.into());
-        codec::to_bytes(&Value::Map(vec![
+        let mut claims = vec![
             (int(3), Value::Text(self.actuator.clone())),
             (int(4), time(self.expires)),
             (int(5), time(self.not_before)),
@@ -93,7 +97,12 @@ impl Permit {
             (int(claim::MODE), Value::Text(self.mode.name().into())),
             (int(claim::SCOPES), Value::Map(scopes)),
             (int(claim::EFFECT_BY), time(self.effect_by)),
-        ]))
+        ];
+        if let Some((stage, of)) = self.stage {
+            let pair = Value::Array(vec![Value::Integer(stage.into()), Value::Integer(of.into())]);
+            claims.push((int(claim::STAGE), pair));
+        }
+        codec::to_bytes(&Value::Map(claims))
     }
 
     /// Reads a claims set.
@@ -111,6 +120,7 @@ impl Permit {
                 _ => return Err(PermitError::Claim(0)),
             };
         }
+        let stage = claims.remove(&claim::STAGE).map(stage).transpose()?;
         let mut take = |n: i64| claims.remove(&n).ok_or(PermitError::Claim(n));
         let time = |n: i64, value: Value| match value {
             Value::Integer(t) => u64::try_from(t).map(Timestamp).map_err(|_| PermitError::Claim(n)),
@@ -131,6 +141,7 @@ impl Permit {
             expires: time(4, take(4)?)?,
             token: ByteString(bytes(7, take(7)?)?),
             effect_by: time(claim::EFFECT_BY, take(claim::EFFECT_BY)?)?,
+            stage,
         };
         if let Some(unknown) = claims.keys().next() {
             return Err(PermitError::Claim(*unknown));
@@ -160,6 +171,15 @@ impl Permit {
     }
 }
 
+/// A stage from one, and how many there are.
+fn stage(value: Value) -> Result<(u32, u32), PermitError> {
+    let wrong = PermitError::Claim(claim::STAGE);
+    match codec::from_value::<(u32, u32)>(value) {
+        Ok((stage, of)) if (1..=of).contains(&stage) => Ok((stage, of)),
+        _ => Err(wrong),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +194,7 @@ mod tests {
             expires: Timestamp(200),
             token: ByteString(vec![7; 16]),
             effect_by: Timestamp(300),
+            stage: None,
         }
     }
 
@@ -181,6 +202,12 @@ mod tests {
     fn claims_round_trip() {
         let bytes = permit().to_claims().unwrap();
         assert_eq!(Permit::from_claims(&bytes).unwrap(), permit());
+        let staged = Permit { stage: Some((2, 3)), ..permit() };
+        assert_eq!(Permit::from_claims(&staged.to_claims().unwrap()), Ok(staged));
+        for stage in [(0, 3), (4, 3)] {
+            let bytes = Permit { stage: Some(stage), ..permit() }.to_claims().unwrap();
+            assert_eq!(Permit::from_claims(&bytes), Err(PermitError::Claim(claim::STAGE)));
+        }
     }
 
     #[test]

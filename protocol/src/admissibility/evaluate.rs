@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{Evidence, Finding, Freshness, RecognitionStanding, Relation};
 use super::expression::Expression;
+use super::govern::govern;
 use super::profile::{Composition, Profile, Requirement, Rule, ScopeLimit};
 use super::structure::Tree;
 use super::verdict::{
     Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementOutcome, RequirementState,
     SufficientSet, Verdict,
 };
+use crate::actuation::governance::Governance;
 use crate::actuation::{Mode, Request, RequestError, Reversibility};
 use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
@@ -45,6 +47,8 @@ pub struct Case {
     pub evidence: Vec<Evidence>,
     /// Findings.
     pub findings: Vec<Finding>,
+    /// What governs the action besides profiles.
+    pub governance: Governance,
 }
 
 /// Why a case cannot be evaluated at all.
@@ -96,7 +100,7 @@ pub fn evaluate(case: &Case) -> Result<Verdict, CaseError> {
     let assessed: Vec<Assessed<'_>> =
         profiles.iter().map(|declared| Assessed::new(case, declared, &evidence, &findings)).collect();
     let trees = Trees::new(&assessed, &case.composition)?;
-    Ok(conclude(case, &evidence, assessed, &trees))
+    govern(case, &profiles, conclude(case, &evidence, assessed, &trees))
 }
 
 fn bounded(what: &'static str, found: usize, max: usize) -> Result<(), CaseError> {
@@ -304,7 +308,7 @@ fn is_in_reach(requirement: &Requirement, relation: &Relation) -> bool {
     }
 }
 
-fn reason(code: &str, text: impl Into<String>) -> Reason {
+pub(super) fn reason(code: &str, text: impl Into<String>) -> Reason {
     Reason { code: code.to_owned(), text: text.into() }
 }
 
@@ -405,7 +409,7 @@ impl<'a> Trees<'a> {
     }
 }
 
-fn compose(composition: &Composition, ids: &[&str], trees: Vec<Tree>) -> Result<Tree, CaseError> {
+pub(super) fn compose(composition: &Composition, ids: &[&str], trees: Vec<Tree>) -> Result<Tree, CaseError> {
     let known = |id: &String| {
         if ids.contains(&id.as_str()) { Ok(()) } else { Err(CaseError::Composition(id.clone())) }
     };
@@ -486,6 +490,7 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
         truncated: false,
         weight: None,
         reasons,
+        governed: None,
     };
     if let Some((tree, leaves)) = lifted {
         explain_missing(&mut verdict, case, &tree, &leaves);
@@ -550,7 +555,7 @@ fn everything_known<'a>(case: &Case, assessed: &[Assessed<'a>]) -> (Tree, Vec<Mi
 
 /// Whether the action cannot be taken back, and the requirement that would lift a limit on it is unknown.
 fn is_irreversible_and_unknown(case: &Case, assessed: &[Assessed<'_>]) -> bool {
-    case.request.reversibility == Reversibility::Irreversible
+    case.governance.reversibility(&case.request) == Reversibility::Irreversible
         && assessed.iter().any(|one| {
             one.profile.limits.iter().any(|limit| {
                 case.request.scopes.contains_key(&limit.dimension)
@@ -592,10 +597,11 @@ fn admitted_scopes(case: &Case, assessed: &[Assessed<'_>], reasons: &mut Vec<Rea
 /// What missing information leads to: the strictest of what the profiles that do not admit say.
 fn missing_mode(case: &Case, assessed: &[Assessed<'_>], reasons: &mut Vec<Reason>) -> Mode {
     let mut mode = Mode::Defer;
+    let reversibility = case.governance.reversibility(&case.request);
     for one in assessed.iter().filter(|one| one.outcome.outcome != Outcome::Admitted) {
         let what = if one.outcome.outcome == Outcome::Unknown { "unknown" } else { "unmet" };
         reasons.push(reason(what, format!("profile {} does not admit: its rule is {what}", one.profile.id)));
-        mode = mode.max(one.profile.missing.get(&case.request.reversibility).copied().unwrap_or(Mode::Defer));
+        mode = mode.max(one.profile.missing.get(&reversibility).copied().unwrap_or(Mode::Defer));
     }
     mode
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::declared;
 use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
 use super::dispute;
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
@@ -157,6 +158,7 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
         composition: activation.composition.clone(),
         evidence,
         findings,
+        governance: declared::governance(inputs, own),
     })
 }
 

@@ -8,8 +8,10 @@
 //! | [`profile`], [`source`] | the declared policy, its TOML form, and what can be wrong with it |
 //! | [`evidence`] | what is weighed, and findings that speak against it |
 //! | [`gather`] | from chains and statements to a case |
+//! | [`declared`] | from chains to what governs an action besides profiles |
 //! | [`dispute`] | disputes of what a decision rests on |
 //! | [`mod@evaluate`] | from a case to a verdict |
+//! | [`govern`] | what governs the action, applied to what the profiles say |
 //! | [`scenario`] | situations in files, with the verdicts that are expected |
 //! | [`what_if`] | the same decision under other circumstances, or another profile |
 //! | [`mod@diff`] | whether one profile is stronger than another, with a situation that shows it |
@@ -19,6 +21,7 @@
 
 pub mod count;
 pub mod decision;
+pub mod declared;
 mod diagram;
 pub mod diff;
 pub mod dispute;
@@ -26,6 +29,7 @@ pub mod evaluate;
 pub mod evidence;
 pub mod expression;
 pub mod gather;
+pub mod govern;
 pub mod profile;
 pub mod scenario;
 pub mod source;

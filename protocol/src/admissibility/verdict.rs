@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::count::SetCount;
 use super::evidence::{Finding, Relation};
 use crate::actuation::Mode;
+use crate::actuation::governance::Governed;
 use crate::codec::{self, CodecError};
 use crate::ids::{AuthorityId, OrganisationId, StatementId};
 use crate::mesh::Translation;
@@ -172,6 +173,9 @@ pub struct Verdict {
     pub weight: Option<Weight>,
     /// Why this mode, in words.
     pub reasons: Vec<Reason>,
+    /// What governed the action besides profiles, where something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governed: Option<Box<Governed>>,
 }
 
 impl Verdict {

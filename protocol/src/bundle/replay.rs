@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 
 use super::report::{DecisionReport, Outcome, Report};
 use super::walk::{Chain, Chains};
-use crate::actuation::{Effect, Permit};
+use crate::actuation::{CorrectiveAction, Effect, Permit};
 use crate::admissibility::gather::{ChainView, Inputs, decide, open_head};
 use crate::admissibility::{Basis, Decision, Verdict};
 use crate::chain::checkpoint::Checkpoint;
@@ -178,12 +178,15 @@ fn again(chains: &Chains, decider: OrganisationId, decision: &Decision) -> Repla
     decide(&inputs).map_err(|error| failed(error.to_string()))
 }
 
-/// Permits give what their decisions decided and no more; effects compare what was predicted with what was observed.
+/// Permits give what their decisions decided and no more; effects compare what was predicted with what was observed;
+/// corrective actions are about nonconformities; and an override stands for one decision, which is to be reviewed.
 pub(super) fn actuation(chains: &Chains, report: &mut Report) {
+    overrides(chains, report);
     for verified in all(chains) {
         let (check, outcome) = match verified.payload() {
             Payload::Permit(permit) => ("permit", follows(chains, verified, permit)),
             Payload::Effect(effect) => ("effect", compared(chains, verified, effect)),
+            Payload::CorrectiveAction(action) => ("corrective-action", corrected(chains, action)),
             _ => continue,
         };
         let input = verified.id().to_string();
@@ -207,6 +210,9 @@ fn follows(chains: &Chains, verified: &Verified, permit: &Permit) -> Result<Opti
         codec::decode(&decided.verdict.0, PAYLOAD_BYTES_MAX).map_err(|e| format!("verdict: {e}"))?;
     if permit.mode != decided.mode || permit.scopes != verdict.scopes {
         return Err("it permits another mode or other scopes than were decided".into());
+    }
+    if permit.stage != verdict.governed.and_then(|governed| governed.permit_stage()) {
+        return Err("it is for another stage than was decided".into());
     }
     if permit.actuator != decided.request.actuator {
         return Err("it is for another actuator than the decision".into());
@@ -235,6 +241,45 @@ fn compared(chains: &Chains, verified: &Verified, effect: &Effect) -> Result<Opt
     }
     let count = effect.mismatches.len();
     Ok(Some(format!("{count} mismatches with what was predicted")))
+}
+
+fn corrected(chains: &Chains, action: &CorrectiveAction) -> Result<Option<String>, String> {
+    let Some(nonconformity) = find(chains, &action.nonconformity) else { return Ok(None) };
+    if !matches!(nonconformity.payload(), Payload::Nonconformity(_)) {
+        return Err(format!("{} is no nonconformity", action.nonconformity));
+    }
+    Ok(Some(
+        if action.closes { "it closes its nonconformity" } else { "its nonconformity stays open" }.into(),
+    ))
+}
+
+/// Each decision that stands on an override is the only one that does, and a nonconformity asks for its review.
+fn overrides(chains: &Chains, report: &mut Report) {
+    let mut used = BTreeSet::new();
+    let reviewed: BTreeSet<StatementId> = all(chains)
+        .filter_map(|verified| match verified.payload() {
+            Payload::Nonconformity(nonconformity) => Some(nonconformity.cause),
+            _ => None,
+        })
+        .collect();
+    for verified in all(chains) {
+        let Payload::Decision(decision) = verified.payload() else { continue };
+        let verdict: Option<Verdict> = codec::decode(&decision.verdict.0, PAYLOAD_BYTES_MAX).ok();
+        let Some(overridden) = verdict.and_then(|verdict| verdict.governed?.overridden) else { continue };
+        let input = verified.id().to_string();
+        if !used.insert(overridden.statement) {
+            report.fail(
+                "override",
+                input,
+                format!("{} was used for a decision before", overridden.statement),
+            );
+        } else if reviewed.contains(&verified.id()) {
+            report.pass("override", input, format!("by {}, and to be reviewed", overridden.authority));
+        } else {
+            let detail = "no nonconformity that asks for its review is here";
+            report.add("override", Outcome::NotProven, input, detail);
+        }
+    }
 }
 
 fn hex(verdict: &[u8]) -> String {

@@ -105,7 +105,14 @@ const fn is_essential(kind: Kind) -> bool {
     kind.is_standing()
         || matches!(
             kind,
-            Kind::Link | Kind::Counterfoil | Kind::Anchor | Kind::Decision | Kind::Permit | Kind::Effect
+            Kind::Link
+                | Kind::Counterfoil
+                | Kind::Anchor
+                | Kind::Decision
+                | Kind::Permit
+                | Kind::Effect
+                | Kind::Nonconformity
+                | Kind::CorrectiveAction
         )
 }
 

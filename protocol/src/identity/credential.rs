@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::actuation::OverrideBudget;
 use crate::ids::{AuthorityId, Timestamp};
 use crate::keys::PublicKey;
 use crate::limits::LABEL_BYTES_MAX;
@@ -82,6 +83,9 @@ pub struct Credential {
     /// keys: it keeps its id, kind and role, and its former key signs nothing any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<AuthorityId>,
+    /// How often it may override a verdict in an emergency; never where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverrideBudget>,
 }
 
 fn is_zero(n: &u8) -> bool {
@@ -97,6 +101,9 @@ pub enum CredentialError {
     /// It allows nothing.
     #[error("it has no scope, so it would allow nothing")]
     NoScope,
+    /// A budget that allows nothing.
+    #[error("a budget of overrides has one at least, in one second at least")]
+    Overrides,
     /// It ends before it begins.
     #[error("it expires at {expires}, before it is valid at {not_before}")]
     Validity {
@@ -165,6 +172,9 @@ impl Credential {
         if self.scopes.iter().all(|scope| scope.kinds.is_empty()) {
             return Err(CredentialError::NoScope);
         }
+        if self.overrides.is_some_and(|budget| budget.count == 0 || budget.window_s == 0) {
+            return Err(CredentialError::Overrides);
+        }
         match self.expires {
             Some(expires) if expires < self.not_before => {
                 Err(CredentialError::Validity { not_before: self.not_before, expires })
@@ -190,6 +200,12 @@ impl Credential {
                 || !self.jurisdictions.iter().all(|j| issuer.jurisdictions.contains(j)))
         {
             return Err(widens("jurisdictions"));
+        }
+        let is_within = |own: OverrideBudget| {
+            issuer.overrides.is_some_and(|wide| own.count <= wide.count && own.window_s >= wide.window_s)
+        };
+        if !self.overrides.is_none_or(is_within) {
+            return Err(widens("overrides"));
         }
         let outlives = match (self.expires, issuer.expires) {
             (_, None) => false,

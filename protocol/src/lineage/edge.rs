@@ -18,13 +18,13 @@ pub enum EdgeKind {
     GeneratedBy,
     /// An activity used it.
     Used,
-    /// A decision weighed this evidence.
+    /// A decision weighed this evidence, or a corrective action shows it.
     EvidenceFor,
     /// A permit was given by this decision.
     DecidedBy,
     /// An effect came about under this permit.
     ActuatedBy,
-    /// A nonconformity or correction follows from this effect.
+    /// A nonconformity shows in this, or a corrective action is about it.
     EffectOf,
     /// It takes the place of an earlier statement.
     Supersedes,
@@ -96,6 +96,19 @@ pub fn edges(statement: StatementId, payload: &Payload) -> Vec<Edge> {
         }
         Payload::Nonconformity(nonconformity) => {
             add(&own, EdgeKind::EffectOf, Node::Statement(nonconformity.cause));
+        }
+        Payload::CorrectiveAction(action) => {
+            for about in std::iter::once(&action.nonconformity).chain(&action.causes) {
+                add(&own, EdgeKind::EffectOf, Node::Statement(*about));
+            }
+            for evidence in &action.evidence {
+                add(&own, EdgeKind::EvidenceFor, Node::Statement(*evidence));
+            }
+        }
+        Payload::Override(overriding) => {
+            for subject in &overriding.subjects {
+                add(&own, EdgeKind::About, subject.key());
+            }
         }
         Payload::Recall(recall) => {
             add(&Node::Statement(recall.statement), EdgeKind::RecalledBy, own.clone());

@@ -80,6 +80,12 @@ kinds! {
     Profile = "profile", standing: true;
     /// Puts a declared profile into force.
     Activation = "activation", standing: true;
+    /// Declares how actions of a class are governed.
+    ActionClass = "action-class", standing: true;
+    /// Orders a jurisdiction's kinds of harm.
+    HarmOrdering = "harm-ordering", standing: true;
+    /// Lets one request go ahead in an emergency.
+    Override = "override", standing: true;
     /// Records the result of evaluating profiles for a request.
     Decision = "decision", standing: false;
     /// Lets an actuator act in a decided mode.
@@ -88,6 +94,8 @@ kinds! {
     Effect = "effect", standing: false;
     /// Something that did not go as predicted or permitted.
     Nonconformity = "nonconformity", standing: false;
+    /// What is done about a nonconformity.
+    CorrectiveAction = "corrective-action", standing: false;
     /// Withdraws an artifact or evidence.
     Recall = "recall", standing: true;
     /// Records that a recall was received, what it touches and what was done.

@@ -1,6 +1,9 @@
 //! The payload of each statement kind, and the checks that the payload alone allows.
 
-use crate::actuation::{Effect, Nonconformity, Permit};
+use crate::actuation::{
+    ActionClass, ActionClassError, CorrectionError, CorrectiveAction, Effect, HarmOrdering,
+    HarmOrderingError, Nonconformity, Override, OverrideRefusal, Permit,
+};
 use crate::admissibility::{Activation, Decision, Profile};
 use crate::chain::anchor::{Anchor, AnchorError};
 use crate::codec::{self, CodecError};
@@ -57,6 +60,12 @@ pub enum Payload {
     Profile(Box<Profile>),
     /// An activation of profiles.
     Activation(Activation),
+    /// A declaration about a class of actions.
+    ActionClass(Box<ActionClass>),
+    /// An ordering of kinds of harm.
+    HarmOrdering(HarmOrdering),
+    /// An override.
+    Override(Override),
     /// A decision.
     Decision(Box<Decision>),
     /// A permit.
@@ -65,6 +74,8 @@ pub enum Payload {
     Effect(Effect),
     /// A nonconformity.
     Nonconformity(Nonconformity),
+    /// A corrective action.
+    CorrectiveAction(CorrectiveAction),
     /// A recall.
     Recall(Recall),
     /// An acknowledgement of a recall.
@@ -106,6 +117,18 @@ pub enum PayloadError {
     /// See the text.
     #[error("profile: {0}")]
     Profile(String),
+    /// See the inner error.
+    #[error("action class: {0}")]
+    ActionClass(#[from] ActionClassError),
+    /// See the inner error.
+    #[error("harm ordering: {0}")]
+    HarmOrdering(#[from] HarmOrderingError),
+    /// See the inner error.
+    #[error("override: {0}")]
+    Override(#[from] OverrideRefusal),
+    /// See the inner error.
+    #[error("corrective action: {0}")]
+    CorrectiveAction(#[from] CorrectionError),
     /// See the text.
     #[error("permit: {0}")]
     Permit(String),
@@ -187,6 +210,21 @@ impl Payload {
                 Self::Profile(Box::new(profile))
             }
             Kind::Activation => Self::Activation(read(bytes)?),
+            Kind::ActionClass => {
+                let class: ActionClass = read(bytes)?;
+                class.check()?;
+                Self::ActionClass(Box::new(class))
+            }
+            Kind::HarmOrdering => {
+                let ordering: HarmOrdering = read(bytes)?;
+                ordering.check()?;
+                Self::HarmOrdering(ordering)
+            }
+            Kind::Override => {
+                let overriding: Override = read(bytes)?;
+                overriding.check()?;
+                Self::Override(overriding)
+            }
             Kind::Decision => Self::Decision(read(bytes)?),
             Kind::Permit => {
                 let permit = Permit::from_claims(bytes).map_err(|e| PayloadError::Permit(e.to_string()))?;
@@ -194,6 +232,11 @@ impl Payload {
             }
             Kind::Effect => Self::Effect(read(bytes)?),
             Kind::Nonconformity => Self::Nonconformity(read(bytes)?),
+            Kind::CorrectiveAction => {
+                let action: CorrectiveAction = read(bytes)?;
+                action.check()?;
+                Self::CorrectiveAction(action)
+            }
             Kind::Recall => Self::Recall(read(bytes)?),
             Kind::Acknowledgement => Self::Acknowledgement(read(bytes)?),
             Kind::Approval => Self::Approval(read(bytes)?),

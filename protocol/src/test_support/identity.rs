@@ -8,6 +8,7 @@
 
 use super::{TestOrganisation, draft, observation};
 use crate::admissibility::{Activation, Composition};
+use crate::actuation::OverrideBudget;
 use crate::identity::{
     ActivationQuorum, AuthorityKind, Credential, NodeBinding, Organisation, OrganisationState, Revocation,
     Scope, Status, Suspension,
@@ -86,6 +87,7 @@ impl World {
             delegation: 0,
             issuer: None,
             authority: None,
+            overrides: None,
         }
     }
 
@@ -161,6 +163,22 @@ fn with_issuer(world: &mut World) {
         delegation: 1,
         expires: Some(Timestamp(5000)),
         scopes: vec![scope(&[Kind::Observation, Kind::Credential], &["evaluation/*"])],
+        ..world.credential(10)
+    };
+    world.add(world.issue(&issuer));
+}
+
+fn budget(count: u32, window_s: u64) -> Option<OverrideBudget> {
+    Some(OverrideBudget { count, window_s })
+}
+
+/// As [`with_issuer`], with three overrides a day.
+fn with_overriding_issuer(world: &mut World) {
+    let issuer = Credential {
+        delegation: 1,
+        expires: Some(Timestamp(5000)),
+        scopes: vec![scope(&[Kind::Observation, Kind::Credential], &["evaluation/*"])],
+        overrides: budget(3, 86_400),
         ..world.credential(10)
     };
     world.add(world.issue(&issuer));
@@ -472,6 +490,36 @@ pub const ROWS: &[Row] = &[
         with_issuer,
         |w| w.delegate(10, &Credential { delegation: 1, ..delegated(w) }),
         Some(("delegation", "depth")),
+    ),
+    (
+        "overrides that its issuer does not have",
+        with_issuer,
+        |w| w.delegate(10, &Credential { overrides: budget(1, 86_400), ..delegated(w) }),
+        Some(("delegation", "overrides")),
+    ),
+    (
+        "fewer overrides than its issuer, in a longer time",
+        with_overriding_issuer,
+        |w| w.delegate(10, &Credential { overrides: budget(2, 86_401), ..delegated(w) }),
+        None,
+    ),
+    (
+        "more overrides than its issuer",
+        with_overriding_issuer,
+        |w| w.delegate(10, &Credential { overrides: budget(4, 86_400), ..delegated(w) }),
+        Some(("delegation", "overrides")),
+    ),
+    (
+        "as many overrides as its issuer in a shorter time",
+        with_overriding_issuer,
+        |w| w.delegate(10, &Credential { overrides: budget(3, 86_399), ..delegated(w) }),
+        Some(("delegation", "overrides")),
+    ),
+    (
+        "a budget that allows nothing",
+        nothing,
+        |w| w.issue(&Credential { overrides: budget(0, 86_400), ..w.credential(10) }),
+        Some(("payload", "budget of overrides")),
     ),
     (
         "another issuer than the one that signs",

@@ -306,6 +306,7 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         expires: NOW.plus(60),
         token: ByteString(vec![1; 16]),
         effect_by: NOW.plus(60),
+        stage: None,
     };
     let payload = permit.to_claims().unwrap();
     let unsigned = Draft { payload, ..draft(Some(deployer_id), Kind::Permit, &0) };

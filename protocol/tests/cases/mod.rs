@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
+use counterfoil_protocol::actuation::{Governance, Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::profile::{Reach, ScopeLimit};
 use counterfoil_protocol::admissibility::{
     Case, Composition, Crossing, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile,
@@ -45,11 +45,11 @@ impl<'a> Dice<'a> {
     }
 
     /// True about once in `n` times.
-    fn once_in(&mut self, n: usize) -> bool {
+    pub(crate) fn once_in(&mut self, n: usize) -> bool {
         self.below(n) == n - 1
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
 
@@ -104,7 +104,8 @@ pub(crate) fn case(dice: &mut Dice<'_>) -> Case {
         evidence.iter_mut().for_each(repair);
     }
     let findings = if dice.once_in(3) { vec![finding(dice, evidence.len())] } else { Vec::new() };
-    Case { request, time: Timestamp(NOW), profiles, composition, evidence, findings }
+    let governance = Governance::default();
+    Case { request, time: Timestamp(NOW), profiles, composition, evidence, findings, governance }
 }
 
 fn declared(dice: &mut Dice<'_>, n: usize) -> DeclaredProfile {
@@ -139,6 +140,8 @@ fn declared(dice: &mut Dice<'_>, n: usize) -> DeclaredProfile {
             .collect(),
         limits: if dice.once_in(4) { vec![limit] } else { Vec::new() },
         missing: BTreeMap::from([(Reversibility::Irreversible, dice.pick(&[Mode::Defer, Mode::Refuse]))]),
+        degraded: BTreeMap::new(),
+        overrides: None,
     };
     profile.check().expect("a legal profile");
     DeclaredProfile { declared_by: statement(100 + n), profile }

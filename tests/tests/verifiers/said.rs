@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use counterfoil_protocol::actuation::{Effect, Mismatch, Nonconformity};
+use counterfoil_protocol::actuation::{
+    ActionClass, CorrectiveAction, Effect, HarmOrdering, Mismatch, Nonconformity, Override, OverrideBudget,
+};
 use counterfoil_protocol::admissibility::{Activation, Composition, Profile};
 use counterfoil_protocol::bundle::Manifest;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
@@ -26,6 +28,7 @@ use counterfoil_protocol::observation::{
     ArtifactDigest, Metric, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
 };
 use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Statement};
+use counterfoil_protocol::test_support::governed;
 use counterfoil_protocol::test_support::mesh::story;
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 use counterfoil_protocol::weighting::Ppm;
@@ -225,6 +228,7 @@ pub(crate) fn all() -> Vec<Case> {
         }
     }
     found.extend(decided());
+    found.extend(governed());
     found
 }
 
@@ -281,6 +285,29 @@ const PROFILE: &str = r#"
     expression = "content.sites >= 2"
     [missing]
     irreversible = "refuse"
+    [degraded]
+    region = ["DE"]
+    [overrides]
+    forbidden = ["deploy/icu"]
+    vetoes = ["recall"]
+    irreversible = true
+"#;
+
+const ACTION_CLASS: &str = r#"
+    action = "deploy/*"
+    reversibility = "irreversible"
+    point-of-no-return = { what = "the patient is treated", after-s = 60 }
+    harm = ["injury"]
+    stages = { dimension = "site", steps = [["north"], ["north", "south"]] }
+    permit-s = 60
+    effect-s = 600
+"#;
+
+const HARM_ORDERING: &str = r#"
+    jurisdiction = "EU"
+    order = ["delay", "injury"]
+    refuse-missing-from = "injury"
+    human-role-from = "delay"
 "#;
 
 fn full_observation() -> counterfoil_protocol::observation::Observation {
@@ -423,6 +450,31 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
             &activation(Composition::Hierarchical { order: vec!["clinical".into()] }),
         ),
         of("approval", Kind::Approval, &activation(Composition::Intersection)),
+        of("action class", Kind::ActionClass, &ActionClass::from_toml(ACTION_CLASS).unwrap()),
+        of("harm ordering", Kind::HarmOrdering, &HarmOrdering::from_toml(HARM_ORDERING).unwrap()),
+        of(
+            "override",
+            Kind::Override,
+            &Override {
+                request: Bytes([1; 32]),
+                action: "deploy/triage".into(),
+                subjects: vec![Subject::Named("model".into())],
+                reason: "mass casualty".into(),
+            },
+        ),
+        of(
+            "corrective action",
+            Kind::CorrectiveAction,
+            &CorrectiveAction {
+                nonconformity: some,
+                action: "retrain".into(),
+                causes: vec![StatementId::from_bytes([4; 32])],
+                responsible: Some("officer".into()),
+                due: Some(Timestamp(9)),
+                closes: true,
+                evidence: vec![StatementId::from_bytes([5; 32])],
+            },
+        ),
         of("nonconformity", Kind::Nonconformity, &Nonconformity { cause: some, finding: "late".into() }),
         of(
             "recall",
@@ -494,6 +546,7 @@ fn acts(world: &World) -> Vec<(String, Kind, Value)> {
         delegation: 1,
         issuer: None,
         authority: None,
+        overrides: Some(OverrideBudget { count: 2, window_s: 86_400 }),
     };
     let authority = world.authority();
     let revocation = Revocation {
@@ -543,4 +596,38 @@ fn decided() -> Vec<Case> {
         }
     }
     found
+}
+
+/// What an organisation may not do with permits, overrides and corrective actions.
+fn governed() -> Vec<Case> {
+    let named = |name: &str, bytes| Case { name: name.into(), bytes };
+    let mut skipping = governed::World::new();
+    let (decision, verdict) = skipping.decide(governed::World::request(7), &[]);
+    let permit = skipping.permit_for(decision, &verdict, Some((2, 3)));
+    let mut stageless = governed::World::new();
+    let (decision, verdict) = stageless.decide(governed::World::request(7), &[]);
+    let whole = stageless.permit_for(decision, &verdict, None);
+    let mut twice = governed::World::new();
+    let key = twice.officer();
+    let act = twice.overrides(&key, &governed::World::request(9));
+    let first = twice.decide(governed::World::request(9), &[act]).0;
+    let second = twice.decide(governed::World::request(9), &[act, first]).0;
+    let mut wrong = governed::World::new();
+    let stage = wrong.stage(&[], "99").0;
+    let action = CorrectiveAction {
+        nonconformity: stage[1],
+        action: "retrain".into(),
+        causes: vec![],
+        responsible: None,
+        due: None,
+        closes: true,
+        evidence: vec![],
+    };
+    let action = wrong.chain.say(Kind::CorrectiveAction, &action);
+    vec![
+        named("permits a later stage", skipping.bundle(permit)),
+        named("permits no stage", stageless.bundle(whole)),
+        named("overrides twice", twice.bundle(second)),
+        named("corrects a permit", wrong.bundle(action)),
+    ]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use counterfoil_protocol::actuation::{CorrectiveAction, HarmOrdering, Nonconformity};
 use counterfoil_protocol::bundle::{Wanted, write};
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
@@ -11,6 +12,7 @@ use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementI
 use counterfoil_protocol::mesh::{Admission, Ballot, Charter, Join, OnFork};
 use counterfoil_protocol::observation::{Disclosure, sealed};
 use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::test_support::governed::{EU, World};
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
 
@@ -97,6 +99,7 @@ pub(crate) fn all() -> Vec<Case> {
         chain.sign(0);
         found.push(case(&format!("chain of {length}"), &Mesh::of([chain]), &Wanted::lineage(&[last])));
     }
+    found.extend(governed());
     found.push(votes());
     found.extend([1, 2].map(anchored));
     found
@@ -156,4 +159,40 @@ fn votes() -> Case {
     let said = chain.say(Kind::Observation, &claim);
     chain.sign(0);
     case("votes, and something unknown", &Mesh::of([chain]), &Wanted::lineage(&[said]))
+}
+
+/// Actions in stages, under an ordering of harm, and under an override, each with what follows from it.
+fn governed() -> Vec<Case> {
+    let named = |name: &str, bytes| Case { name: name.into(), bytes };
+    let mut staged = World::new();
+    let first = staged.stage(&[], "3").0;
+    let failed = staged.stage(&first, "99").0;
+    let finding = "1 predictions did not hold".to_owned();
+    let raised = staged.chain.say(Kind::Nonconformity, &Nonconformity { cause: failed[2], finding });
+    let correction = CorrectiveAction {
+        nonconformity: raised,
+        action: "retrain".into(),
+        causes: vec![failed[2]],
+        responsible: Some("officer".into()),
+        due: Some(Timestamp(9000)),
+        closes: true,
+        evidence: vec![first[2]],
+    };
+    staged.chain.say(Kind::CorrectiveAction, &correction);
+    let again = staged.stage(&failed, "20").0;
+    let mut refused = World::new();
+    refused.chain.say(Kind::HarmOrdering, &HarmOrdering::from_toml(EU).unwrap());
+    let decision = refused.decide(World::request(9), &[]).0;
+    let mut overridden = World::new();
+    let key = overridden.officer();
+    let act = overridden.overrides(&key, &World::request(9));
+    let (allowed, verdict) = overridden.decide(World::request(9), &[act]);
+    let permit = overridden.permit(allowed, &verdict);
+    let finding = "to be reviewed".to_owned();
+    overridden.chain.say(Kind::Nonconformity, &Nonconformity { cause: allowed, finding });
+    vec![
+        named("stages", staged.bundle(again[2])),
+        named("harm", refused.bundle(decision)),
+        named("override", overridden.bundle(permit)),
+    ]
 }

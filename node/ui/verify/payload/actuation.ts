@@ -75,7 +75,17 @@ export interface Permit {
   mode: ReturnType<typeof mode>;
   scopes: ReturnType<typeof scopes>;
   actuator: string;
+  /** From one, and how many there are. */
+  stage: [number, number] | undefined;
 }
+
+const u32 = shape.upTo(0xffff_ffff);
+
+const stage: shape.Read<[number, number]> = (value, where) => {
+  const [current, of] = shape.pair(u32, u32)(value, where);
+  rule(current >= 1 && current <= of, "a stage is one of those that there are");
+  return [current, of];
+};
 
 export const permit: shape.Read<Permit> = (value, where) => {
   const claims = new Map<bigint, Value>();
@@ -95,6 +105,7 @@ export const permit: shape.Read<Permit> = (value, where) => {
     mode: take(-70_002n, mode),
     scopes: take(-70_003n, scopes),
     actuator: take(3n, shape.text),
+    stage: claims.has(-70_005n) ? take(-70_005n, stage) : undefined,
   };
   // Not before, until when, by when its effect is reported, and what makes it usable once.
   for (const time of [5n, 4n, -70_004n]) take(time, shape.u64);

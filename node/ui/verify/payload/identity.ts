@@ -101,6 +101,9 @@ const credentialFields = shape.record({
   delegation: shape.otherwise(shape.upTo(255), 0),
   issuer: shape.optional(shape.id),
   authority: shape.optional(shape.id),
+  overrides: shape.optional(
+    shape.record({ count: shape.required(shape.upTo(0xffff_ffff)), window_s: shape.required(shape.u64) }),
+  ),
 });
 
 export type Credential = ReturnType<typeof credentialFields>;
@@ -109,6 +112,11 @@ export const credential: shape.Read<Credential> = (value, where) => {
   const found = credentialFields(value, where);
   rule(isLabel(found.role), "a role has 1 to 256 bytes");
   rule(found.scopes.some((scope) => scope.kinds.length > 0), "it has no scope, so it would allow nothing");
+  const budget = found.overrides;
+  rule(
+    budget === undefined || (budget.count > 0 && budget.window_s > 0n),
+    "a budget of overrides has one at least, in one second at least",
+  );
   rule(found.expires === undefined || found.expires >= found.not_before, "it expires before it is valid");
   return found;
 };
@@ -147,6 +155,10 @@ export function widens(own: Credential, issuer: Credential): string | undefined 
   const regions = issuer.jurisdictions;
   if (regions.length > 0 && (own.jurisdictions.length === 0 || !own.jurisdictions.every((one) => regions.includes(one)))) {
     return "jurisdictions";
+  }
+  const [budget, limit] = [own.overrides, issuer.overrides];
+  if (budget !== undefined && (limit === undefined || budget.count > limit.count || budget.window_s < limit.window_s)) {
+    return "overrides";
   }
   const outlives = issuer.expires !== undefined && (own.expires === undefined || own.expires > issuer.expires);
   return outlives || own.not_before < issuer.not_before ? "validity" : undefined;

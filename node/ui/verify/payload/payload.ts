@@ -5,6 +5,7 @@ import type { Kind } from "../kind.js";
 import { PAYLOAD_BYTES_MAX } from "../limits.js";
 import { type Read, document } from "../shape.js";
 import { decision, effect, nonconformity, permit } from "./actuation.js";
+import { actionClass, correctiveAction, harmOrdering, override } from "./governance.js";
 import { credential, endorsedContent, nodeBinding, organisation, revocation, status, suspension } from "./identity.js";
 import {
   acceptance,
@@ -38,6 +39,9 @@ const READERS = {
   profile,
   activation,
   approval: activation,
+  "action-class": actionClass,
+  "harm-ordering": harmOrdering,
+  override,
   recall,
   observation,
   link,
@@ -47,6 +51,7 @@ const READERS = {
   permit,
   effect,
   nonconformity,
+  "corrective-action": correctiveAction,
   acknowledgement,
 } satisfies Record<Kind, Read<unknown>>;
 

@@ -13,7 +13,7 @@ import {
 } from "../limits.js";
 import * as shape from "../shape.js";
 import { AUTHORITY_KINDS } from "./identity.js";
-import { isLabel, mode, reversibility, rule } from "./parts.js";
+import { isLabel, mode, reversibility, rule, scopes } from "./parts.js";
 
 const u32 = shape.upTo(0xffff_ffff);
 
@@ -106,6 +106,14 @@ const profileFields = shape.record({
     }),
   ),
   missing: shape.otherwise(shape.dictionary(reversibility, mode), new Map()),
+  degraded: shape.otherwise(scopes, new Map()),
+  overrides: shape.optional(
+    shape.record({
+      forbidden: shape.many(shape.text),
+      vetoes: shape.many(shape.oneOf(["recall", "adverse", "fork", "dispute"])),
+      irreversible: shape.otherwise(shape.bool, false),
+    }),
+  ),
 });
 
 export type Profile = ReturnType<typeof profileFields>;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::evidence::FindingKind;
 use super::source::{self, Fault, Place, Remark, Severity};
-use crate::actuation::{Mode, Request, Reversibility};
+use crate::actuation::{Mode, OverridePolicy, Request, Reversibility};
 use crate::identity::AuthorityKind;
 use crate::identity::credential::pattern_matches;
 use crate::ids::OrganisationId;
@@ -52,6 +52,13 @@ pub struct Profile {
     /// What to do when something is missing, by reversibility; `defer` where nothing is said.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<Reversibility, Mode>,
+    /// By scope dimension, what may go ahead of a reversible action while evidence for the rule is there and cannot be
+    /// relied on at present. Every requested dimension has to be named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub degraded: BTreeMap<String, Vec<String>>,
+    /// What an emergency override may pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides: Option<OverridePolicy>,
 }
 
 /// One thing that has to be shown.
