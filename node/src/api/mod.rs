@@ -3,9 +3,11 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`routes`] | addresses and what they do |
+//! | [`actuation`] | decisions and what follows from them |
 //! | [`problem`] | errors as RFC 9457 problem details |
 //! | [`server`] | accepting connections, with limits and a token |
 
+pub mod actuation;
 pub mod problem;
 pub mod routes;
 mod scitt;

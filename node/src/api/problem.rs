@@ -47,7 +47,13 @@ impl From<ServiceError> for Problem {
                 "credential-expired" => StatusCode::GONE,
                 "credential-suspended" => StatusCode::LOCKED,
                 "credential-not-yet-valid" => StatusCode::TOO_EARLY,
-                "duplicate" => StatusCode::CONFLICT,
+                "duplicate" | "permit-used" | "nonconformity-closed" | "override-needless" => {
+                    StatusCode::CONFLICT
+                }
+                "override-credential" | "override-forbidden" | "override-veto" | "override-irreversible" => {
+                    StatusCode::FORBIDDEN
+                }
+                "override-budget" => StatusCode::TOO_MANY_REQUESTS,
                 "refs" => StatusCode::FAILED_DEPENDENCY,
                 _ => StatusCode::UNPROCESSABLE_ENTITY,
             },

@@ -14,7 +14,6 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use counterfoil_protocol::actuation::Request as ActionRequest;
 use counterfoil_protocol::admissibility::Composition;
 use counterfoil_protocol::bundle::Wanted;
 use counterfoil_protocol::chain::tile::{TileId, TilePath, TilePathError, width_in};
@@ -28,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::problem::Problem;
-use super::{scitt, witness};
+use super::{actuation, scitt, witness};
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;
@@ -38,8 +37,8 @@ use crate::service::{Node, ServiceError};
 /// Largest body of a request, in bytes: a document in base64, and some.
 const BODY_BYTES_MAX: usize = DOCUMENT_BYTES_MAX / 3 * 4 + (1 << 20);
 
-type Shared = State<Arc<Node>>;
-type Answered = Result<Response, Problem>;
+pub(super) type Shared = State<Arc<Node>>;
+pub(super) type Answered = Result<Response, Problem>;
 
 /// A wish to append what was signed elsewhere.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,32 +54,6 @@ pub struct Signed {
 pub struct Document {
     /// Its bytes, in base64.
     pub document: String,
-}
-
-/// A wish to decide.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DecideBody {
-    /// What is asked.
-    pub request: ActionRequest,
-    /// About which second; a dry run alone may ask about another time than now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
-    /// Whether nothing is to be recorded.
-    #[serde(default)]
-    pub dry_run: bool,
-    /// Seconds to wait at most for what other members know of the subjects.
-    #[serde(default = "wait_s")]
-    pub wait_s: u64,
-}
-
-/// Long enough for any peer that is there, and short enough for a caller who waits.
-pub const WAIT_S: u64 = 2;
-/// The longest that a caller may wait.
-const WAIT_S_MAX: u64 = 300;
-
-const fn wait_s() -> u64 {
-    WAIT_S
 }
 
 /// A wish to link.
@@ -137,16 +110,6 @@ pub struct AcceptanceBody {
     /// Whether the organisation withdraws from it.
     #[serde(default)]
     pub withdrawn: bool,
-}
-
-/// An effect.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EffectBody {
-    /// Under which permit.
-    pub permit: String,
-    /// What was observed.
-    pub observed: std::collections::BTreeMap<String, String>,
 }
 
 /// A recall.
@@ -275,7 +238,7 @@ pub struct BundleBody {
 
 /// The API of a node.
 pub fn router(node: Arc<Node>) -> Router {
-    Router::new()
+    actuation::router()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/.well-known/counterfoil.json", get(well_known))
@@ -314,11 +277,8 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/profiles", post(declare))
         .route("/v1/activations", post(activate))
         .route("/v1/approvals", post(approve))
-        .route("/v1/decisions", post(decide))
-        .route("/v1/decisions/{id}", get(why))
         .route("/v1/decisions/{id}/what-if", post(what_if))
         .route("/v1/shadow", post(shadow))
-        .route("/v1/effects", post(effect))
         .route("/v1/recalls", post(recall))
         .route("/v1/disputes", post(dispute))
         .route("/v1/recalls/{id}/acknowledgements", get(acknowledgements))
@@ -373,7 +333,7 @@ async fn call<T: Send + 'static>(
     }
 }
 
-async fn run<T: Serialize + Send + 'static>(
+pub(super) async fn run<T: Serialize + Send + 'static>(
     node: Arc<Node>,
     work: impl FnOnce(&Node) -> Result<T, ServiceError> + Send + 'static,
 ) -> Answered {
@@ -381,7 +341,7 @@ async fn run<T: Serialize + Send + 'static>(
 }
 
 /// Reads a JSON body; the error says where it is wrong.
-fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+pub(super) fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
     serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "json", format!("the body: {error}")))
 }
@@ -598,16 +558,6 @@ async fn approve(State(node): Shared, bytes: Bytes) -> Answered {
         .await
 }
 
-async fn decide(State(node): Shared, bytes: Bytes) -> Answered {
-    let wish: DecideBody = body(&bytes)?;
-    let wait = Duration::from_secs(wish.wait_s.min(WAIT_S_MAX));
-    run(node, move |node| node.decide(wish.request, wish.at, wish.dry_run, wait)).await
-}
-
-async fn why(State(node): Shared, Path(id): Path<String>) -> Answered {
-    run(node, move |node| node.why(&node.resolve(&id)?)).await
-}
-
 async fn what_if(State(node): Shared, Path(id): Path<String>, bytes: Bytes) -> Answered {
     let suppose: Suppose = body(&bytes)?;
     run(node, move |node| node.what_if(&node.resolve(&id)?, &suppose)).await
@@ -616,11 +566,6 @@ async fn what_if(State(node): Shared, Path(id): Path<String>, bytes: Bytes) -> A
 async fn shadow(State(node): Shared, bytes: Bytes) -> Answered {
     let wish: ShadowBody = body(&bytes)?;
     run(node, move |node| node.shadow(&wish.text, wish.period)).await
-}
-
-async fn effect(State(node): Shared, bytes: Bytes) -> Answered {
-    let wish: EffectBody = body(&bytes)?;
-    run(node, move |node| node.report_effect(&node.resolve(&wish.permit)?, wish.observed)).await
 }
 
 async fn recall(State(node): Shared, bytes: Bytes) -> Answered {
@@ -679,6 +624,6 @@ fn chunks(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> {
     })
 }
 
-fn resolved(node: &Node, texts: &[String]) -> Result<Vec<StatementId>, ServiceError> {
+pub(super) fn resolved(node: &Node, texts: &[String]) -> Result<Vec<StatementId>, ServiceError> {
     texts.iter().map(|text| node.resolve(text)).collect()
 }

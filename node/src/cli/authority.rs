@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
+use counterfoil_protocol::actuation::OverrideBudget;
 use counterfoil_protocol::identity::{
     ActivationQuorum, AuthorityKind, Competence, Credential, Organisation, Revocation, Scope, Suspension,
 };
@@ -91,6 +92,9 @@ pub(super) struct Issue {
     /// What it is competent in, who found so, and until when; may be repeated
     #[arg(long, value_name = "WHAT;BY;UNTIL", value_parser = competence)]
     competence: Vec<Competence>,
+    /// How often it may override a verdict in an emergency, and in how many days: 3/30
+    #[arg(long, value_name = "COUNT/DAYS", value_parser = overrides)]
+    overrides: Option<OverrideBudget>,
     /// Levels of further credentials that it may issue
     #[arg(long, default_value_t = 0)]
     delegation: u8,
@@ -109,6 +113,15 @@ fn competence(text: &str) -> Result<Competence, String> {
     }
     let until = parse_time(until).map_err(|error| error.to_string())?;
     Ok(Competence { what: what.into(), by: by.into(), until })
+}
+
+/// `COUNT/DAYS`.
+fn overrides(text: &str) -> Result<OverrideBudget, String> {
+    let parsed = text.split_once('/').and_then(|(count, days)| {
+        let (count, days): (u32, u32) = (count.trim().parse().ok()?, days.trim().parse().ok()?);
+        (count > 0 && days > 0).then_some(OverrideBudget { count, window_s: u64::from(days) * 86_400 })
+    });
+    parsed.ok_or_else(|| "a budget is COUNT/DAYS, such as 3/30: three in thirty days".into())
 }
 
 /// End an authority
@@ -291,7 +304,10 @@ impl Issue {
         let path = format!("/v1/keys/{}", segment(&self.role));
         let key: PublicKey = context.client.post(&path, &KeyBody::default())?;
         let now = clock::now().timestamp();
-        let kinds = if self.kinds.is_empty() { vec![Kind::Observation] } else { self.kinds };
+        let mut kinds = if self.kinds.is_empty() { vec![Kind::Observation] } else { self.kinds };
+        if self.overrides.is_some() && !kinds.contains(&Kind::Override) {
+            kinds.push(Kind::Override);
+        }
         let claims = if self.claims.is_empty() { vec!["*".to_owned()] } else { self.claims };
         let credential = Credential {
             key,
@@ -311,6 +327,7 @@ impl Issue {
             delegation: self.delegation,
             issuer: None,
             authority: None,
+            overrides: self.overrides,
         };
         let act = root_act(Some(organisation), Kind::Credential, &credential, &root, now)?;
         let said = append(context, act.statement().bytes())?;

@@ -15,10 +15,14 @@ use counterfoil_protocol::statement::{Payload, Verified};
 
 use super::client::segment;
 use super::print::{Out, parse_time, short, time};
+use super::proof::read_trust;
 use super::{Context, VERIFICATION_FAILED};
-use crate::api::routes::{BundleBody, DecideBody, EffectBody, WAIT_S};
+use crate::api::actuation::{DecideBody, EffectBody, WAIT_S};
+use crate::api::routes::BundleBody;
 use crate::clock;
-use crate::service::decide::{Decided, Reported};
+use crate::service::actuation::Reported;
+use crate::service::decide::Decided;
+use crate::service::overriding::OverrideWish;
 
 /// Ask whether an action may go ahead
 #[derive(Debug, Args)]
@@ -34,6 +38,12 @@ pub(super) struct Decide {
     /// Wait at most so long for what other members know of the subjects
     #[arg(long, value_name = "SECONDS", default_value_t = WAIT_S)]
     wait: u64,
+    /// Let it go ahead in an emergency, for this reason; the budget of an authority pays for it, and it is reviewed
+    #[arg(long = "override", value_name = "REASON", requires = "authority", conflicts_with = "dry_run")]
+    overriding: Option<String>,
+    /// Whose budget of overrides is used: role or id of an authority
+    #[arg(long = "as", value_name = "AUTHORITY", requires = "overriding")]
+    authority: Option<String>,
     /// Where to write the permit, if one is given
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -62,6 +72,9 @@ pub(super) enum PermitCommand {
         /// As of another time than now
         #[arg(long)]
         at: Option<String>,
+        /// File that names the organisations that are trusted
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
     },
 }
 
@@ -119,7 +132,9 @@ impl Decide {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
         let request = read_request(&self.request)?;
         let at = self.at.as_deref().map(parse_time).transpose()?;
-        let body = DecideBody { request, at, dry_run: self.dry_run, wait_s: self.wait };
+        let overriding = self.overriding.zip(self.authority);
+        let overriding = overriding.map(|(reason, authority)| OverrideWish { reason, authority });
+        let body = DecideBody { request, at, dry_run: self.dry_run, wait_s: self.wait, overriding };
         let decided: Decided = context.client.post("/v1/decisions", &body)?;
         explain(context.out, &decided);
         if let (Some(permit), Some(file)) = (&decided.permit, &self.output) {
@@ -257,9 +272,10 @@ pub(super) fn explain(out: Out, decided: &Decided) {
 
 impl PermitCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
-        let Self::Verify { file, actuator, at } = self;
+        let Self::Verify { file, actuator, at, trust } = self;
         let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let (report, about) = bundle::open(&bytes, None);
+        let trust = trust.as_ref().map(read_trust).transpose()?;
+        let (report, about) = bundle::open(&bytes, trust.as_ref());
         let at: Timestamp = match at {
             Some(text) => parse_time(&text)?,
             None => clock::now().timestamp(),
@@ -270,7 +286,11 @@ impl PermitCommand {
             .collect();
         let [Payload::Permit(permit)] = about.iter().map(Verified::payload).collect::<Vec<_>>()[..] else {
             problems.iter().for_each(|problem| context.out.bad(problem));
-            anyhow::bail!("{} proves no permit; a permit's file is about one", file.display());
+            let text = format!("{} proves no permit; a permit's file is about one", file.display());
+            context.out.bad(&text);
+            problems.push(text);
+            context.out.value(&serde_json::json!({ "valid": false, "problems": problems }))?;
+            return Ok(VERIFICATION_FAILED);
         };
         let id = about.first().map(Verified::id);
         if let Err(error) = permit.check_use(actuator.as_deref().unwrap_or(&permit.actuator), at) {

@@ -1,5 +1,6 @@
 //! The command line. One command a file; each says in ticked lines what it did, and what to try next.
 
+mod actuation;
 mod agree;
 mod authority;
 mod backup;
@@ -90,6 +91,9 @@ enum Command {
     /// Admissibility profiles
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Declarations about actions and harm
+    #[command(subcommand)]
+    Action(actuation::ActionCommand),
     /// Ask whether an action may go ahead
     Decide(decide::Decide),
     /// Why a decision came out as it did
@@ -101,6 +105,11 @@ enum Command {
     Permit(decide::PermitCommand),
     /// Report what happened under a permit
     Effect(decide::EffectCommand),
+    /// What did not go as it should
+    #[command(subcommand)]
+    Nonconformity(actuation::NonconformityCommand),
+    /// Record what is done about a nonconformity
+    Correct(actuation::Correct),
     /// Show a statement
     Show(lineage::Show),
     /// What a statement or subject rests on
@@ -203,6 +212,9 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::WhatIf(what_if) => what_if.run(&context)?,
         Command::Permit(permit) => return permit.run(&context),
         Command::Effect(effect) => effect.run(&context)?,
+        Command::Action(action) => action.run(&context)?,
+        Command::Nonconformity(command) => command.run(&context)?,
+        Command::Correct(correct) => correct.run(&context)?,
         Command::Show(show) => show.run(&context)?,
         Command::Trace(trace) => trace.run(&context)?,
         Command::Impact(impact) => impact.run(&context)?,

@@ -134,16 +134,16 @@ impl BundleCommand {
     }
 }
 
+/// Reads what an auditor trusts.
+pub(super) fn read_trust(file: &PathBuf) -> anyhow::Result<TrustFile> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    TrustFile::parse(&text).with_context(|| file.display().to_string())
+}
+
 impl Verify {
     /// Ends with 3 when any file does not verify.
     pub(super) fn run(self, context: &Context) -> anyhow::Result<u8> {
-        let trust = match &self.trust {
-            Some(file) => {
-                let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-                Some(TrustFile::parse(&text).with_context(|| file.display().to_string())?)
-            }
-            None => None,
-        };
+        let trust = self.trust.as_ref().map(read_trust).transpose()?;
         let settings = Settings { trust: trust.as_ref(), ..Settings::default() };
         let (mut all, mut failed) = (Vec::new(), false);
         for file in &self.files {

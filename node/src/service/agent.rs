@@ -1,5 +1,5 @@
-//! What a node does by itself: answers links by its policy, acknowledges recalls, anchors others' heads, keeps its
-//! binding and its addresses current. Each act is an ordinary statement, and each can be found undone and is done then,
+//! What a node does by itself: answers links by its policy, acknowledges recalls, anchors others' heads, notices effects
+//! that were not reported, keeps its binding and its addresses current. Each act is an ordinary statement, and each can be found undone and is done then,
 //! so a crash in between loses nothing.
 
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use counterfoil_protocol::mesh::Answer;
 use counterfoil_protocol::statement::{Kind, Payload};
 use libp2p::Multiaddr;
 
+use super::deadlines::Deadlines;
 use super::say::Say;
 use super::{Node, ServiceError};
 use crate::data::{BINDING_S, LinkPolicy, binding};
@@ -35,7 +36,13 @@ const STATUS_S: u64 = 2 * 86_400;
 /// [`ServiceError`].
 pub(super) fn start(node: Arc<Node>) -> Result<JoinHandle<()>, ServiceError> {
     let events = node.runtime.events()?;
-    let agent = Agent { node, anchored: BTreeMap::new(), swept: None, anchor_at: Instant::now() };
+    let agent = Agent {
+        node,
+        anchored: BTreeMap::new(),
+        swept: None,
+        anchor_at: Instant::now(),
+        deadlines: Deadlines::default(),
+    };
     std::thread::Builder::new()
         .name("agent".into())
         .spawn(move || agent.run(&events))
@@ -48,6 +55,7 @@ struct Agent {
     anchored: BTreeMap<OrganisationId, TreeSize>,
     swept: Option<Instant>,
     anchor_at: Instant,
+    deadlines: Deadlines,
 }
 
 impl Agent {
@@ -80,6 +88,7 @@ impl Agent {
         }
         self.renew_binding()?;
         self.renew_status()?;
+        self.deadlines.look(&self.node)?;
         let period = Duration::from_secs(self.node.config().anchor_s);
         if !period.is_zero() && self.anchor_at.elapsed() >= period {
             self.anchor_at = Instant::now();

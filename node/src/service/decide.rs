@@ -1,19 +1,20 @@
-//! Decisions and what follows from them: permits and effects.
+//! Decisions: asked, recorded, explained; and the profiles that they follow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use counterfoil_protocol::actuation::{Effect, Mode, Nonconformity, Permit, Request};
+use counterfoil_protocol::actuation::Request;
+use counterfoil_protocol::admissibility::declared::governance;
 use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
 use counterfoil_protocol::admissibility::gather::{decide, reach, relevant};
 use counterfoil_protocol::admissibility::{
-    Activation, Basis, Composition, Decision, Inquiry, InquiryAnswer, Profile, Verdict,
+    Activation, Basis, Composition, Inquiry, InquiryAnswer, Profile, Verdict,
 };
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::limits::{EVIDENCE_MAX, PAYLOAD_BYTES_MAX};
-use counterfoil_protocol::observation::{Subject, SubjectKey};
+use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
@@ -24,10 +25,6 @@ use crate::store::Placed;
 
 /// How often it is asked on for one decision.
 const INQUIRY_ROUNDS_MAX: usize = 4;
-/// Seconds for which a permit may be used.
-const PERMIT_S: u64 = 3_600;
-/// Seconds within which its effect is to be reported.
-const EFFECT_S: u64 = 86_400;
 
 /// A decision with its verdict.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +38,9 @@ pub struct Decided {
     /// Until when the permit may be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permit_expires: Option<Timestamp>,
+    /// Until when the effect is to be reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect_by: Option<Timestamp>,
     /// What was asked.
     pub request: Request,
     /// When it was decided.
@@ -59,18 +59,6 @@ pub struct Decided {
     pub asked: BTreeMap<OrganisationId, String>,
     /// Names of the authorities in the verdict: `role of organisation`.
     pub authorities: BTreeMap<String, String>,
-}
-
-/// An effect that was reported.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reported {
-    /// The effect's statement.
-    pub effect: StatementId,
-    /// What came out otherwise than predicted.
-    pub mismatches: Vec<counterfoil_protocol::actuation::effect::Mismatch>,
-    /// The nonconformity that was raised, if something did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nonconformity: Option<StatementId>,
 }
 
 /// The parts of a case that have to outlive it.
@@ -104,27 +92,48 @@ impl Node {
         let inquiries = if at.is_none() { self.inquire(&request, wait)? } else { Vec::new() };
         let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let view = self.view()?;
-        let mut gathered = self.gather(&view, &request)?;
-        gathered.inquiries = inquiries;
         let time = at.unwrap_or_else(|| view.now.timestamp());
+        self.decide_on(&view, request, time, dry_run, inquiries, None)
+    }
+
+    /// Decides, and records it unless it is a dry run. The caller holds the lock on acting.
+    pub(super) fn decide_on(
+        &self,
+        view: &View,
+        request: Request,
+        time: Timestamp,
+        dry_run: bool,
+        inquiries: Vec<Inquiry>,
+        overriding: Option<&StatementId>,
+    ) -> Result<Decided, ServiceError> {
+        let mut gathered = self.gather(view, &request)?;
+        gathered.inquiries = inquiries;
+        gathered.evidence.extend(self.staged(view, &request)?);
+        if let Some(overriding) = overriding {
+            gathered.evidence.push(self.verified_one(view, overriding)?);
+        }
         let inputs = gathered.inputs(self.organisation(), request, time);
         let (decision, verdict) = decide(&inputs)?;
         let (mut recorded, mut permit) = (None, None);
         if !dry_run {
             let said = self.say(Say::new(Kind::Decision, &decision)?)?;
             recorded = Some(said.statement);
-            permit = self.permit(&said, &decision, &verdict)?;
+            self.have_reviewed(&said.statement, &verdict)?;
+            let own = inputs.chains.get(&inputs.decider);
+            let times_s = own.map(|own| governance(&inputs, own).times_s(&decision.request.action));
+            permit = self.permit(&said, &decision, &verdict, times_s.unwrap_or_default())?;
         }
         Ok(Decided {
             decision: recorded,
             permit: permit.as_ref().map(|(said, _)| said.statement),
-            permit_expires: permit.as_ref().map(|(_, expires)| *expires),
+            permit_expires: permit.as_ref().map(|(_, permit)| permit.expires),
+            effect_by: permit.as_ref().map(|(_, permit)| permit.effect_by),
             request: decision.request,
             time: decision.time,
             organisation: self.organisation(),
-            asked: asked_names(&view, &decision.inquiries),
+            asked: asked_names(view, &decision.inquiries),
             inquiries: decision.inquiries,
-            authorities: authority_names(&view, &verdict),
+            authorities: authority_names(view, &verdict),
             verdict,
             weighed: decision.evidence.len(),
         })
@@ -156,37 +165,9 @@ impl Node {
         Ok(all.into_iter().map(|(organisation, answer)| Inquiry { organisation, answer }).collect())
     }
 
-    fn permit(
-        &self,
-        decided: &Said,
-        decision: &Decision,
-        verdict: &Verdict,
-    ) -> Result<Option<(Said, Timestamp)>, ServiceError> {
-        if !matches!(verdict.mode, Mode::Continue | Mode::Partial) {
-            return Ok(None);
-        }
-        let now = self.now();
-        let permit = Permit {
-            decision: decided.statement,
-            mode: verdict.mode,
-            scopes: verdict.scopes.clone(),
-            actuator: decision.request.actuator.clone(),
-            not_before: decision.time.min(now),
-            expires: now.plus(PERMIT_S),
-            token: ByteString(rand::random::<[u8; 16]>().to_vec()),
-            effect_by: now.plus(EFFECT_S),
-        };
-        let say = Say {
-            payload: ByteString(permit.to_claims()?),
-            refs: vec![decided.statement],
-            ..Say::new(Kind::Permit, &0)?
-        };
-        Ok(Some((self.say(say)?, permit.expires)))
-    }
-
     /// Everything that this node knows and that bears on the request.
     // INVARIANT(9): a recall or revocation that reached this node is among the standing statements that are read here.
-    fn gather(&self, view: &View, request: &Request) -> Result<Gathered, ServiceError> {
+    pub(super) fn gather(&self, view: &View, request: &Request) -> Result<Gathered, ServiceError> {
         let is_relevant = |organisation: &OrganisationId| {
             *organisation == self.organisation()
                 || view.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
@@ -265,14 +246,15 @@ impl Node {
         };
         let verdict: Verdict = codec::decode(&decision.verdict.0, PAYLOAD_BYTES_MAX)?;
         let permit = self.follows(id, Kind::Permit)?;
-        let permit_expires = permit.as_ref().and_then(|placed| match payload(placed) {
-            Some(Payload::Permit(permit)) => Some(permit.expires),
+        let permitted = permit.as_ref().and_then(|placed| match payload(placed) {
+            Some(Payload::Permit(permit)) => Some(permit),
             _ => None,
         });
         Ok(Decided {
             decision: Some(*id),
             permit: permit.map(|placed| placed.statement.id()),
-            permit_expires,
+            permit_expires: permitted.as_ref().map(|permit| permit.expires),
+            effect_by: permitted.as_ref().map(|permit| permit.effect_by),
             request: decision.request.clone(),
             time: decision.time,
             organisation: verified.organisation(),
@@ -282,74 +264,6 @@ impl Node {
             verdict,
             weighed: decision.evidence.len(),
         })
-    }
-
-    /// The first statement of this kind that follows from another: the permit of a decision, the effect of a permit.
-    pub(crate) fn follows(&self, id: &StatementId, kind: Kind) -> Result<Option<Placed>, ServiceError> {
-        use counterfoil_protocol::lineage::graph::EdgeSource as _;
-        let mut first: Option<Placed> = None;
-        for edge in self.store().downstream(&SubjectKey::Statement(*id))? {
-            let Some(placed) = self.store().statement(&edge.asserted_by)? else { continue };
-            let is_first = first.as_ref().is_none_or(|first| placed.position < first.position);
-            if placed.statement.header().kind == kind && is_first {
-                first = Some(placed);
-            }
-        }
-        Ok(first)
-    }
-
-    /// Reports what happened under a permit, which is used up by that.
-    ///
-    /// # Errors
-    /// [`ServiceError`] when the permit is not an own one, was used, or has expired.
-    pub fn report_effect(
-        &self,
-        permit: &StatementId,
-        observed: BTreeMap<String, String>,
-    ) -> Result<Reported, ServiceError> {
-        let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let view = self.view()?;
-        let verified = self.verified_one(&view, permit)?;
-        let Payload::Permit(permitted) = verified.payload() else {
-            return Err(ServiceError::caller("permit", format!("{permit} is no permit")));
-        };
-        if verified.organisation() != self.organisation() {
-            return Err(ServiceError::refused(
-                "permit",
-                format!("{permit} was not given by this organisation"),
-            ));
-        }
-        if let Some(used) = self.follows(permit, Kind::Effect)? {
-            let by = used.statement.id();
-            return Err(ServiceError::refused("permit-used", format!("{permit} was used; see {by}")));
-        }
-        let now = self.now();
-        let decision = self.verified_one(&view, &permitted.decision)?;
-        let Payload::Decision(decided) = decision.payload() else {
-            return Err(ServiceError::new(
-                Blame::Node,
-                "decision",
-                format!("{permit} follows from no decision"),
-            ));
-        };
-        let mismatches = Effect::compare(&decided.request.predicted, &observed);
-        let effect = Effect { permit: *permit, effective: now, observed, mismatches: mismatches.clone() };
-        let mut say = Say::new(Kind::Effect, &effect)?;
-        say.refs = vec![*permit];
-        let said = self.say(say)?;
-        let late = now > permitted.effect_by;
-        let nonconformity = if mismatches.is_empty() && !late {
-            None
-        } else {
-            let finding = match mismatches.as_slice() {
-                [] => "the effect was reported after its deadline".to_owned(),
-                list => format!("{} predictions did not hold", list.len()),
-            };
-            let mut say = Say::new(Kind::Nonconformity, &Nonconformity { cause: said.statement, finding })?;
-            say.refs = vec![said.statement];
-            Some(self.say(say)?.statement)
-        };
-        Ok(Reported { effect: said.statement, mismatches, nonconformity })
     }
 
     /// Declares a profile. It is not in force before it is activated.
@@ -413,7 +327,7 @@ impl Node {
     }
 }
 
-fn payload(placed: &Placed) -> Option<Payload> {
+pub(super) fn payload(placed: &Placed) -> Option<Payload> {
     Payload::decode(placed.statement.header().kind, placed.statement.payload()).ok()
 }
 

@@ -6,21 +6,28 @@
 //! | [`mesh`] | charters, invitations, votes, members |
 //! | [`agreements`] | what crosses between organisations: proposed, accepted, withdrawn |
 //! | [`links`] | cross-references: both halves, asked for or by policy |
-//! | [`decide`] | decisions, permits, effects |
+//! | [`decide`], [`overriding`] | decisions, and those that an override stands for |
 //! | [`what_if`] | recorded decisions under other circumstances, or another profile |
+//! | [`actuation`], [`nonconformity`] | permits, effects, and what is done where they differ |
+//! | [`declared`] | declarations about actions and harm |
 //! | [`recall`] | recalls, and what they touch |
 //! | [`read`] | status, statements, lineage |
 //! | [`proof`] | receipts and bundles |
 //! | [`witness`] | cosigning others' checkpoints over HTTP |
 //! | [`agent`], `witnesses` | what the node does by itself |
 
+pub mod actuation;
 pub mod agent;
 pub mod agreements;
 pub mod ask_witness;
+mod deadlines;
 pub mod decide;
+pub mod declared;
 mod error;
 pub mod links;
 pub mod mesh;
+pub mod nonconformity;
+pub mod overriding;
 pub mod proof;
 pub mod read;
 pub mod recall;
