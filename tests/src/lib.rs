@@ -1,4 +1,5 @@
 //! Support for tests that need more than one crate.
 
 pub mod process;
+pub mod python;
 pub mod shared;

@@ -17,6 +17,7 @@ use counterfoil_protocol::chain::note::Note;
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::digest::sha256;
 use counterfoil_tests::process::Process;
+use counterfoil_tests::python::environment;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
 const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign");
@@ -24,39 +25,7 @@ const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign");
 /// A Python environment with the pinned packages, made once for a target directory.
 fn python() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign");
-    let wanted = std::fs::read_to_string(Path::new(FOREIGN).join("requirements.txt")).unwrap();
-    let (environment, mark) = (folder.join("venv"), folder.join("installed"));
-    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
-        return Some(environment.join("bin"));
-    }
-    std::fs::create_dir_all(&folder).unwrap();
-    let steps: [(&Path, Vec<String>); 2] = [
-        (
-            Path::new("python3"),
-            vec!["-m".into(), "venv".into(), "--clear".into(), environment.display().to_string()],
-        ),
-        (
-            &environment.join("bin/pip"),
-            ["install", "--quiet", "--only-binary", ":all:", "-r"]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([format!("{FOREIGN}/requirements.txt")])
-                .collect(),
-        ),
-    ];
-    for (program, arguments) in steps {
-        let done = Command::new(program).args(arguments).output();
-        let failure = match done {
-            Ok(output) if output.status.success() => continue,
-            Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-            Err(error) => error.to_string(),
-        };
-        assert!(std::env::var("CI").is_err(), "{}: {failure}", program.display());
-        println!("skipped: {} cannot be run here: {failure}", program.display());
-        return None;
-    }
-    std::fs::write(&mark, wanted).unwrap();
-    Some(environment.join("bin"))
+    environment(&folder, &Path::new(FOREIGN).join("requirements.txt"))
 }
 
 struct Bench {
