@@ -239,3 +239,48 @@ fn an_override_is_paid_for_reviewed_and_refused_when_the_budget_is_spent() {
     let (_, vetoed) = bench.ask(&["decide", &request, "--override", "x", "--as", "duty-officer"]);
     assert_eq!(vetoed["check"], "override-veto");
 }
+
+#[test]
+fn an_unreachable_supplier_defers_what_cannot_be_undone_and_leaves_a_declared_part_of_what_can() {
+    let bench = bench();
+    let supplier = Process::found(PROGRAM, &bench.folder.path().join("supplier"), "Aurora").unwrap();
+    supplier.start().unwrap();
+    let id = supplier.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
+    bench.node.run(&["mesh", "create", "--name", "m", "--member", &id, "--freshness", "1"]).unwrap();
+    let invitation = bench.node.run(&["mesh", "invite"]).unwrap();
+    supplier.run(&["mesh", "join", invitation.as_str().unwrap()]).unwrap();
+    bench.node.run(&["mesh", "recognise", &id, "--claim", "evaluation/*"]).unwrap();
+    let degraded = format!("{PROFILE}\n[degraded]\ntraffic = [\"1 %\"]\n");
+    let declared = bench.node.run(&["profile", "declare", &bench.file("degraded.toml", &degraded)]).unwrap();
+    bench.node.run(&["profile", "activate", declared[0]["statement"].as_str().unwrap()]).unwrap();
+    let claim = json!({ "claim": "evaluation/test", "subjects": ["name:model"] }).to_string();
+    let said = supplier.run(&["observe", &bench.file("claim.json", &claim)]).unwrap();
+    bench.node.until(&["show", said[0]["statement"].as_str().unwrap()], |_| true).unwrap();
+
+    // Nobody hears of the supplier any more; after a second, what it said says nothing about the present.
+    supplier.kill().unwrap();
+    let mut answer = bench.decide("deploy", "name:model");
+    for _ in 0..200 {
+        if answer.0 != 0 {
+            break;
+        }
+        answer = bench.decide("deploy", "name:model");
+    }
+    let (code, partial) = answer;
+    assert_eq!((code, &partial["verdict"]["scopes"]["traffic"]), (10, &json!(["1 %"])));
+    assert_eq!(partial["verdict"]["governed"]["degraded"], true);
+    assert!(partial["permit"].is_string());
+    let requirement = &partial["verdict"]["profiles"][0]["requirements"]["evaluation"];
+    assert_eq!(requirement["considered"][0]["refused"][0]["code"], "unknown-freshness");
+    let text = std::fs::read_to_string(bench.request("deploy", "name:model")).unwrap();
+    let text = text.replace("\"reversible\"", "\"irreversible\"");
+    let (code, deferred) = bench.ask(&["decide", &bench.file("irreversible.toml", &text)]);
+    assert_eq!((code, deferred.get("permit")), (11, None));
+
+    // Both are recorded, and follow from what was known.
+    let bundle = bench.folder.path().join("both.cfb").to_string_lossy().into_owned();
+    let decisions = [&partial, &deferred].map(|one| one["decision"].as_str().unwrap());
+    bench.node.run(&["bundle", decisions[0], decisions[1], "-o", &bundle]).unwrap();
+    let (code, verified) = bench.ask(&["verify", &bundle]);
+    assert_eq!(code, 0, "{verified}");
+}

@@ -173,10 +173,11 @@ impl Permit {
 
 /// A stage from one, and how many there are.
 fn stage(value: Value) -> Result<(u32, u32), PermitError> {
-    let wrong = PermitError::Claim(claim::STAGE);
-    match codec::from_value::<(u32, u32)>(value) {
-        Ok((stage, of)) if (1..=of).contains(&stage) => Ok((stage, of)),
-        _ => Err(wrong),
+    let number = |item: &Value| item.as_integer().and_then(|n| u32::try_from(n).ok());
+    let pair = value.as_array().map(|items| items.iter().map(number).collect::<Vec<_>>());
+    match pair.as_deref() {
+        Some([Some(stage), Some(of)]) if (1..=*of).contains(stage) => Ok((*stage, *of)),
+        _ => Err(PermitError::Claim(claim::STAGE)),
     }
 }
 

@@ -155,7 +155,7 @@ impl<'a> Governing<'a> {
                 let (jurisdiction, of) = (&ordering.jurisdiction, ordering.order.len());
                 let text = format!(
                     "information is missing, and the harm has gravity {gravity} of {of} in {jurisdiction}: refused \
-                     from {from:?} on; what is missing would turn it"
+                     from {from} on; what is missing would turn it"
                 );
                 self.verdict.mode = Mode::Refuse;
                 self.say("harm", text);
