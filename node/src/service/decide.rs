@@ -14,7 +14,7 @@ use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::limits::{EVIDENCE_MAX, PAYLOAD_BYTES_MAX};
-use counterfoil_protocol::observation::Subject;
+use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 

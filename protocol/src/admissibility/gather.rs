@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::declared;
 use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
+use super::declared;
 use super::dispute;
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
 use super::evidence::{
