@@ -104,6 +104,7 @@ impl World {
             chains: BTreeMap::from([(chain.organisation.id(), view)]),
             evidence: chain.statements.iter().filter(is_evidence).collect(),
             forked: BTreeSet::new(),
+            inquiries: Vec::new(),
         };
         decide(&inputs).unwrap()
     }
