@@ -14,7 +14,7 @@ use counterfoil_protocol::chain::{CompactRange, HeadDraft, SignedHead};
 use counterfoil_protocol::identity::StandingDigest;
 use counterfoil_protocol::ids::{HeadSeq, StatementId};
 use counterfoil_protocol::keys::Signer;
-use counterfoil_protocol::statement::{Authentic, Verified, verify};
+use counterfoil_protocol::statement::{Authentic, Refusal, Verified, verify};
 
 use crate::config::Config;
 use crate::effect::{AppendError, AppendId, Appended, Effect, Write};
@@ -151,6 +151,11 @@ impl Sequencer {
             return Err(AppendError::Duplicate(id));
         }
         let verified = verify(own.state(), statement)?;
+        if verified.payload().recovery().is_some() {
+            let text =
+                "a node that signs needs no recovery; `root recover` writes one for a node that does not";
+            return Err(Refusal::Identity(text.into()).into());
+        }
         own.append(&verified)?;
         self.waiting_ids.insert(id);
         let after = Covered::of(own);

@@ -308,6 +308,7 @@ impl DataDir {
             chain_key: chain.public_key(),
             witness_key: witness.public_key(),
             activation_quorum: founding.activation_quorum,
+            recovery: None,
         };
         description.check().map_err(|error| DataError::Organisation(error.to_string()))?;
         let inception = root_act(None, Kind::Organisation, &description, &root_keys, now)?;

@@ -17,6 +17,11 @@ pub const REFS_MAX: usize = 256;
 pub const ROOT_KEYS_MAX: usize = 16;
 /// Most authorities that an organisation asks to approve an activation.
 pub const APPROVERS_MAX: usize = 32;
+/// Largest sum of an organisation's inception and later versions when its chain key is replaced, in bytes: so that whatever
+/// the new key signs can be proven to be the organisation's within one message.
+pub const SUCCESSION_BYTES_MAX: usize = 96 * 1024;
+/// Most members of a mesh that a recovery names as asked.
+pub const RECOVERY_ASKED_MAX: usize = 256;
 /// Longest name, role, claim type or other label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 256;
 /// Most subjects of one observation.
@@ -85,6 +90,8 @@ pub const LINEAGE_DEPTH_MAX: usize = 64;
 
 const _: () =
     assert!(STATEMENT_BYTES_MAX * 2 < BUNDLE_ITEM_BYTES_MAX && BUNDLE_ITEM_BYTES_MAX < BUNDLE_KEPT_BYTES_MAX);
+const _: () = assert!(SUCCESSION_BYTES_MAX < STATEMENT_BYTES_MAX);
+const _: () = assert!(RECOVERY_ASKED_MAX * 34 + HEAD_BYTES_MAX < SUCCESSION_BYTES_MAX / 4);
 const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
 const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);

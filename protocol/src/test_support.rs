@@ -5,6 +5,7 @@
 pub mod governed;
 pub mod identity;
 pub mod mesh;
+pub mod recovery;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ impl TestOrganisation {
             activation_quorum: None,
             chain_key: chain_key.public_key(),
             witness_key: witness_key.public_key(),
+            recovery: None,
         };
         let draft = draft(None, Kind::Organisation, &root_act(Kind::Organisation, &description, &root_keys));
         let inception = draft.sign(root_keys.first().expect("three root keys")).expect("a legal inception");

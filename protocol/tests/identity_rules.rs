@@ -6,10 +6,11 @@ use counterfoil_protocol::identity::{Revocation, Standing};
 use counterfoil_protocol::ids::Timestamp;
 use counterfoil_protocol::statement::{Kind, Payload, verify};
 use counterfoil_protocol::test_support::identity::{ROWS, World, succeeded, suspended, with_authority};
+use counterfoil_protocol::test_support::recovery::RECOVERY_ROWS;
 
 #[test]
 fn every_rule_holds_and_is_refused_by_name_where_it_does_not() {
-    for (name, prepare, attempt, expected) in ROWS {
+    for (name, prepare, attempt, expected) in ROWS.iter().chain(RECOVERY_ROWS) {
         let mut world = World::new();
         prepare(&mut world);
         let before = world.state.standing_digest();
@@ -23,7 +24,7 @@ fn every_rule_holds_and_is_refused_by_name_where_it_does_not() {
         }
         assert_eq!(world.state.standing_digest(), before, "{name}");
     }
-    assert!(ROWS.len() >= 50, "{} rows", ROWS.len());
+    assert!(ROWS.len() >= 50 && RECOVERY_ROWS.len() >= 25, "{} rows", ROWS.len() + RECOVERY_ROWS.len());
 }
 
 #[test]

@@ -233,6 +233,7 @@ impl Root {
             activation_quorum: quorum.or_else(|| now.activation_quorum.clone()),
             root_keys: next.iter().map(Signer::public_key).collect(),
             next_root_keys: after.iter().map(|key| key.public_key().commitment()).collect(),
+            recovery: None,
             ..now
         };
         let mut signers = today;

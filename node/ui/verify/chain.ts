@@ -4,10 +4,11 @@ import { type Bytes, type Hex, equal } from "./bytes.js";
 import type { Entry, Section } from "./bundle.js";
 import type { Seen } from "./cosignature.js";
 import { checkDisclosures } from "./disclosure.js";
-import { type Head, openHead } from "./head.js";
+import type { Head } from "./head.js";
 import { show, short } from "./ids.js";
 import { isStanding } from "./kind.js";
 import { DISCLOSED_MAX } from "./limits.js";
+import type { Recovery } from "./payload/identity.js";
 import { type Report, message } from "./report.js";
 import { OrganisationState, Refusal, type Verified } from "./state.js";
 import { parseStatement } from "./statement.js";
@@ -104,6 +105,10 @@ export async function verifyChain(
     const standing = chain.statements.filter((one) => isStanding(one.payload.kind)).length;
     report.pass("head", input, `signed by the chain key, ${size} statements`);
     report.pass("statements", input, `${chain.statements.length} of ${size}, each signed by an authority in force, each in its place`);
+    for (const { payload, position } of chain.statements) {
+      const recovery = payload.kind === "organisation" ? payload.says.content.recovery : undefined;
+      if (recovery !== undefined) report.pass("recovery", input, recovered(position, recovery));
+    }
     report.pass("completeness", input, `all ${standing} statements that change what others may rely on are here`);
     return chain;
   } catch (error) {
@@ -113,6 +118,17 @@ export async function verifyChain(
     report.fail("chain", input, "the chain does not verify, so nothing rests on it");
     return undefined;
   }
+}
+
+/** What a recovery means for whoever reads the chain. */
+function recovered(position: bigint, { head, reason, asked, alone }: Recovery): string {
+  const others = alone
+    ? `not all other members of its mesh were asked; ${asked.length} hold nothing later`
+    : `all ${asked.length} other members of its mesh said that they hold nothing later`;
+  return (
+    `at position ${position} it goes on with a new chain key, from a head of ${head.size} statements; ` +
+    `whatever the former key signed beyond that was given up (${reason}); ${others}`
+  );
 }
 
 async function walk(section: Section, entries: Entry[], disclosed: Disclosed): Promise<Chain> {
@@ -126,7 +142,9 @@ async function walk(section: Section, entries: Entry[], disclosed: Disclosed): P
     const position = tree.size;
     if ("statement" in entry) {
       state ??= await begin(entry.statement, section.organisation);
-      statements.push(await take(state, entry.statement, entry.disclosures, position));
+      const verified = await take(state, entry.statement, entry.disclosures, position);
+      await checkRecovery(verified, tree);
+      statements.push(verified);
       count(entry.disclosures, disclosed, position);
       await tree.append(0n, await statementLeaf(entry.statement));
     } else {
@@ -163,6 +181,15 @@ async function take(state: OrganisationState, bytes: Bytes, disclosures: Bytes[]
   return verified;
 }
 
+/** Where the chain key was replaced, the tree so far goes on from the head that is named. */
+async function checkRecovery({ payload, position }: Verified, tree: GrowingTree): Promise<void> {
+  const recovery = payload.kind === "organisation" ? payload.says.content.recovery : undefined;
+  if (recovery === undefined) return;
+  const { head, proof } = recovery;
+  const root = await tree.root();
+  await under("recovery", () => checkConsistency(head.size, head.root, position, root, proof), position);
+}
+
 function count(disclosures: Bytes[], disclosed: Disclosed, position: bigint): void {
   if (disclosures.length > 0 && disclosed.count > DISCLOSED_MAX) {
     throw new Failure("size", `it discloses more than ${DISCLOSED_MAX} sealed claims`, position);
@@ -172,10 +199,7 @@ function count(disclosures: Bytes[], disclosed: Disclosed, position: bigint): vo
 
 /** The head, signed by the chain's key, has exactly the tree that the entries make up. */
 async function finish(section: Section, tree: GrowingTree, state: OrganisationState): Promise<Head> {
-  const head = await under("head", () => openHead(section.head, state.description["chain-key"]));
-  if (head.organisation !== section.organisation) {
-    throw new Failure("head", `it is a head of ${show("org", head.organisation)}`);
-  }
+  const head = await under("head", () => state.epochs.openHead(section.head));
   if (tree.size !== head.size) {
     throw new Failure("inclusion", `the entries make a tree of ${tree.size}, the head has one of ${head.size}`);
   }

@@ -2,7 +2,6 @@
 
 import { type Bytes, type Hex } from "./bytes.js";
 import { type Chain, type Chains, all } from "./chain.js";
-import { openCheckpoint } from "./checkpoint.js";
 import { sha256 } from "./digest.js";
 import { show, short } from "./ids.js";
 import type { Payload } from "./payload/payload.js";
@@ -47,8 +46,7 @@ export async function checkCrossReferences(chains: Chains, report: Report): Prom
 /** Whether the receipt proves the statement; false where the statement is not here. */
 async function isReceipted(chain: Chain, other: Half): Promise<boolean> {
   const { organisation, position, statement } = other;
-  const key = chain.state.description["chain-key"];
-  const [checkpoint] = await openCheckpoint(other.checkpoint, organisation, key);
+  const [checkpoint, key] = await chain.state.epochs.openCheckpoint(other.checkpoint);
   await chain.checkBeginning(checkpoint.size, checkpoint.root);
   const found = chain.find(statement);
   if (found === undefined) return false;

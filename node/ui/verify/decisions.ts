@@ -6,7 +6,7 @@
 import type { Hex } from "./bytes.js";
 import { type Chain, type Chains, all } from "./chain.js";
 import { cosignaturesBeside } from "./cosignature.js";
-import { type Head, contradiction, openHead } from "./head.js";
+import { type Head, contradiction } from "./head.js";
 import { show, short } from "./ids.js";
 import type { PublicKey } from "./key.js";
 import { isStanding } from "./kind.js";
@@ -77,7 +77,7 @@ async function checkBasis(chains: Chains, basis: Basis): Promise<Head> {
   const name = short("org", basis.organisation);
   const chain = chains.get(basis.organisation);
   if (chain === undefined) throw new Error(`the chain of ${name}, which it rests on, was left out`);
-  const head = await openHead(basis.head, chain.state.description["chain-key"]);
+  const head = await chain.state.epochs.openHead(basis.head);
   const isOne = head.organisation === basis.organisation && contradiction(head, chain.head) === undefined;
   suppose(isOne, `its head of ${name} contradicts the one in this bundle`);
   await chain.checkBeginning(head.size, head.root);

@@ -22,10 +22,12 @@ const bodyFields = {
   standing: required(id),
 };
 
-/** A head whose signatures were checked. */
-export interface Head {
+/** A head, read but not verified. */
+export interface ClaimedHead {
   hash: Hex;
   organisation: Hex;
+  /** The chain key that it names. */
+  key: Hex;
   seq: bigint;
   size: bigint;
   root: Bytes;
@@ -33,7 +35,13 @@ export interface Head {
   standing: Hex;
   /** The signed checkpoint, as it was signed. */
   note: string;
+  parts: Sign1;
+  checkpoint: Bytes;
+  receipt: Bytes;
 }
+
+/** A head whose signatures were checked. */
+export type Head = ClaimedHead;
 
 class HeadError extends Error {
   constructor(what: string) {
@@ -41,32 +49,41 @@ class HeadError extends Error {
   }
 }
 
-/** Reads a head, and checks that this chain key made it: head, checkpoint, and the signature for receipts. */
-export async function openHead(encoded: Bytes, chainKey: PublicKey): Promise<Head> {
+export function parseHead(encoded: Bytes): ClaimedHead {
   if (encoded.length > HEAD_BYTES_MAX) throw new HeadError(`at most ${HEAD_BYTES_MAX} bytes, this has ${encoded.length}`);
   const parts: Sign1 = parseSign1(encoded);
-  const organisation = readProtected(parts.protected);
+  const { organisation, key } = readProtected(parts.protected);
   const body: Content<typeof bodyFields> = document(record(bodyFields), parts.payload, HEAD_BYTES_MAX, "head");
   const claimed: Checkpoint = parseCheckpoint(parseNote(body.checkpoint).text);
-  if (!(await chainKey.verifies(parts.signature, toBeSigned(parts.protected, parts.payload)))) {
-    throw new HeadError("the signature does not verify");
-  }
-  await openCheckpoint(body.checkpoint, organisation, chainKey);
-  if (!(await verifiesRoot(organisation, chainKey, claimed.root, body.receipt))) {
-    throw new HeadError("the signature for receipts does not verify");
-  }
   return {
     hash: idOf(encoded),
     organisation,
+    key,
     seq: body.seq,
     size: claimed.size,
     root: claimed.root,
     standing: body.standing,
     note: new TextDecoder("utf-8", { ignoreBOM: true }).decode(body.checkpoint),
+    parts,
+    checkpoint: body.checkpoint,
+    receipt: body.receipt,
   };
 }
 
-function readProtected(bytes: Bytes): Hex {
+/** Checks that this chain key made a head: head, checkpoint, and the signature for receipts. */
+export async function verifyHead(head: ClaimedHead, chainKey: PublicKey): Promise<Head> {
+  if (head.key !== chainKey.id) throw new HeadError("it names another key than the one that signs heads of its epoch");
+  if (!(await chainKey.verifies(head.parts.signature, toBeSigned(head.parts.protected, head.parts.payload)))) {
+    throw new HeadError("the signature does not verify");
+  }
+  await openCheckpoint(head.checkpoint, head.organisation, chainKey);
+  if (!(await verifiesRoot(head.organisation, chainKey, head.root, head.receipt))) {
+    throw new HeadError("the signature for receipts does not verify");
+  }
+  return head;
+}
+
+function readProtected(bytes: Bytes): { organisation: Hex; key: Hex } {
   const header = parse(bytes, bytes.length);
   if (header.type !== "map") throw new HeadError("the protected header is not a map");
   let algorithm: bigint | undefined;
@@ -95,7 +112,7 @@ function readProtected(bytes: Bytes): Hex {
   if (organisation === undefined || issuedAt === undefined || issuedAt < 0n) {
     throw new HeadError("issuer or time of issue is missing");
   }
-  return organisation;
+  return { organisation, key: keyId };
 }
 
 export type Contradiction = "sequence" | "order" | "root";
@@ -103,7 +120,8 @@ export type Contradiction = "sequence" | "order" | "root";
 /** Whether one organisation cannot have signed both. */
 export function contradiction(one: Head, other: Head): Contradiction | undefined {
   const [earlier, later] = one.seq <= other.seq ? [one, other] : [other, one];
-  if (one.organisation !== other.organisation || one.hash === other.hash) return undefined;
+  // What keys of different epochs signed does not contradict each other.
+  if (one.organisation !== other.organisation || one.key !== other.key || one.hash === other.hash) return undefined;
   if (one.seq === other.seq) return "sequence";
   if (earlier.size > later.size) return "order";
   return one.size === other.size && toHex(one.root) !== toHex(other.root) ? "root" : undefined;

@@ -29,4 +29,6 @@ export const HARM_CLASSES_MAX = 64;
 export const STAGES_MAX = 16;
 export const STAGE_VALUES_MAX = 64;
 export const PROOF_HASHES_MAX = 63;
+export const SUCCESSION_BYTES_MAX = 96 * 1024;
+export const RECOVERY_ASKED_MAX = 256;
 export const MISBEHAVIOUR_BYTES_MAX = STATEMENT_BYTES_MAX + 2 * NOTE_BYTES_MAX + 2 * PROOF_HASHES_MAX * 34 + 1024;

@@ -2,12 +2,12 @@
 
 import { type Bytes, type Hex, equal } from "./bytes.js";
 import { type Checkpoint, openCheckpoint } from "./checkpoint.js";
-import { idOf } from "./digest.js";
-import { contradiction, openHead } from "./head.js";
+import { contradiction, parseHead, verifyHead } from "./head.js";
 import type { PublicKey } from "./key.js";
-import { MISBEHAVIOUR_BYTES_MAX } from "./limits.js";
+import { MISBEHAVIOUR_BYTES_MAX, SUCCESSION_BYTES_MAX } from "./limits.js";
 import { readPayload } from "./payload/payload.js";
 import * as shape from "./shape.js";
+import { OrganisationState } from "./state.js";
 import { parseStatement } from "./statement.js";
 import { checkConsistency, leafHash, rootOfInclusion } from "./tree.js";
 
@@ -23,6 +23,7 @@ const leaf = shape.record({
 
 const misbehaviour = shape.record({
   inception: shape.required(shape.bytes),
+  succession: shape.many(shape.bytes),
   evidence: shape.required(
     shape.choice({
       heads: pair,
@@ -46,14 +47,26 @@ type Evidence = ReturnType<typeof misbehaviour>["evidence"];
 
 /** Whom the proof convicts, and of what. */
 export async function convict(bytes: Bytes): Promise<{ organisation: Hex; how: string }> {
-  const { inception, evidence } = shape.document(misbehaviour, bytes, MISBEHAVIOUR_BYTES_MAX, "misbehaviour proof");
-  const statement = parseStatement(inception);
-  const payload = readPayload(statement.header.kind, statement.payload);
-  if (payload.kind !== "organisation" || statement.header.issuer !== undefined) {
-    throw new Error("misbehaviour proof: the inception is not one");
+  const proof = shape.document(misbehaviour, bytes, MISBEHAVIOUR_BYTES_MAX, "misbehaviour proof");
+  const state = await succeed(proof.inception, proof.succession);
+  return { organisation: state.id, how: await check(proof.evidence, state.id, state.epochs.latest.key) };
+}
+
+/** Walks from version to version, each with its thresholds; where they stand in their chain takes no part. */
+async function succeed(inception: Bytes, succession: Bytes[]): Promise<OrganisationState> {
+  const sum = succession.reduce((sum, { length }) => sum + length, inception.length);
+  if (succession.length > 0 && sum > SUCCESSION_BYTES_MAX) throw new Error("misbehaviour proof: the versions are too long");
+  const state = OrganisationState.founded(parseStatement(inception));
+  for (const bytes of [inception, ...succession]) {
+    const statement = parseStatement(bytes);
+    const { kind } = statement.header;
+    const payload = kind === "organisation" ? readPayload(kind, statement.payload) : undefined;
+    if (payload?.kind !== "organisation") throw new Error("misbehaviour proof: a version of the organisation is none");
+    const { recovery } = payload.says.content;
+    if (recovery !== undefined) state.skipTo(recovery.head.size);
+    await state.admit(statement);
   }
-  const organisation = idOf(inception);
-  return { organisation, how: await check(evidence, organisation, payload.says.content["chain-key"]) };
+  return state;
 }
 
 const INNOCENT = "misbehaviour proof: what it holds does not contradict itself";
@@ -65,8 +78,8 @@ async function check(evidence: Evidence, organisation: Hex, chainKey: PublicKey)
   };
   switch (evidence.kind) {
     case "heads": {
-      const one = await openHead(evidence.value.one, chainKey);
-      const how = contradiction(one, await openHead(evidence.value.other, chainKey));
+      const one = await verifyHead(parseHead(evidence.value.one), chainKey);
+      const how = contradiction(one, await verifyHead(parseHead(evidence.value.other), chainKey));
       // What the checkpoints alone show has a form of its own.
       suppose((how === "sequence" || how === "order") && one.organisation === organisation);
       return how === "order" ? "a later head that covers fewer statements" : "two heads with one sequence number";

@@ -5,14 +5,17 @@
 
 import { type Bytes, type Hex, fromHex, toHex, u64be } from "./bytes.js";
 import { blake3In } from "./digest.js";
+import { Epochs } from "./epochs.js";
 import { show, short } from "./ids.js";
 import type { PublicKey } from "./key.js";
 import { type Kind, isStanding } from "./kind.js";
+import { SUCCESSION_BYTES_MAX } from "./limits.js";
 import {
   type Credential,
   type Endorsed,
   type NodeBinding,
   type Organisation,
+  type Recovery,
   bindingMessage,
   countApprovals,
   covers,
@@ -66,6 +69,10 @@ export class OrganisationState {
   size = 0n;
   /** The running digest over the standing statements. */
   standing: Hex = "00".repeat(32);
+  /** Which chain key signs which sizes of the chain. */
+  readonly epochs: Epochs;
+  /** Bytes of all organisation statements. */
+  private successionBytes = 0;
   private readonly authorities = new Map<Hex, Authority>();
   /** Of which authority each key is or was. */
   private readonly holders = new Map<Hex, Hex>();
@@ -79,6 +86,7 @@ export class OrganisationState {
     readonly id: Hex,
     public description: Organisation,
   ) {
+    this.epochs = new Epochs(id, description["chain-key"]);
     this.addRootKeys();
   }
 
@@ -166,7 +174,7 @@ export class OrganisationState {
   private async signatory(statement: Statement, payload: Payload): Promise<"root" | Hex> {
     const { header } = statement;
     if (this.description["root-keys"].some((key) => key.id === header.key)) {
-      await this.checkRootAct(payload, header.key);
+      await this.checkRootAct(payload, header.key, statement.bytes.length);
       return "root";
     }
     const holder = this.holders.get(header.key);
@@ -175,11 +183,15 @@ export class OrganisationState {
     return holder;
   }
 
-  private async checkRootAct(payload: Payload, envelope: Hex): Promise<void> {
+  private async checkRootAct(payload: Payload, envelope: Hex, bytes: number): Promise<void> {
     switch (payload.kind) {
       case "organisation":
         if (this.size === 0n) return this.checkThreshold(payload.kind, payload.says.endorsed, this.description, envelope);
-        return this.checkRotation(payload.says.content, payload.says.endorsed, envelope);
+        await this.checkRotation(payload.says.content, payload.says.endorsed, envelope);
+        if (payload.says.content.recovery !== undefined) {
+          await this.checkRecovery(payload.says.content, payload.says.content.recovery, bytes);
+        }
+        return;
       case "credential":
       case "revocation":
       case "suspension":
@@ -204,13 +216,30 @@ export class OrganisationState {
     await this.checkThreshold("organisation", act, current, envelope);
     await this.checkThreshold("organisation", act, next, envelope);
     const stays = (name: "chain-key" | "witness-key"): boolean => next[name].id === current[name].id;
-    identity(stays("chain-key") && stays("witness-key"), "a rotation of root keys leaves chain and witness keys alone");
+    const explained = stays("chain-key") || next.recovery !== undefined;
+    identity(explained && stays("witness-key"), "a rotation of root keys leaves chain and witness keys alone");
     const known = new Set(current["root-keys"].map((key) => key.id));
     const promised = new Set(current["next-root-keys"]);
     identity(
       next["root-keys"].every((key) => known.has(key.id) || promised.has(key.commitment)),
       `a root key was not committed to by version ${current.version}`,
     );
+  }
+
+  /** A recovery names a head that the chain key in force signed, and brings a key that never had a place here. */
+  private async checkRecovery(next: Organisation, { head }: Recovery, bytes: number): Promise<void> {
+    const { id } = next["chain-key"];
+    const isNew = !this.keys.has(id) && this.epochs.keys.every((key) => key.id !== id);
+    identity(isNew, "its chain key has a place in this organisation already");
+    const isCovered = head.size <= this.size && this.epochs.at(head.size) === this.epochs.latest;
+    identity(isCovered, "the base of the recovery is not a head of the epoch that ends here");
+    try {
+      await this.epochs.verifyHead(head);
+    } catch (error) {
+      throw new Refusal("identity", `the base of the recovery: ${(error as Error).message}`);
+    }
+    const fits = this.successionBytes + bytes <= SUCCESSION_BYTES_MAX;
+    identity(fits, `the organisation's versions have more than ${SUCCESSION_BYTES_MAX} bytes together`);
   }
 
   private checkAuthority(holder: Hex, statement: Statement, payload: Payload): void {
@@ -320,6 +349,8 @@ export class OrganisationState {
     switch (payload.kind) {
       case "organisation":
         this.description = payload.says.content;
+        if (this.description.recovery !== undefined) this.epochs.begin(position, this.description["chain-key"]);
+        this.successionBytes += statement.bytes.length;
         this.addRootKeys();
         break;
       case "credential":

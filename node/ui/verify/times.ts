@@ -7,7 +7,6 @@
 import { type Hex, fromUtf8 } from "./bytes.js";
 import { type Chains, all } from "./chain.js";
 import { type Seen, cosignaturesBeside } from "./cosignature.js";
-import { openHead } from "./head.js";
 import { show } from "./ids.js";
 import type { PublicKey } from "./key.js";
 import { isStanding } from "./kind.js";
@@ -95,7 +94,7 @@ async function allSightings(chains: Chains, witnesses: Witnesses): Promise<Map<H
 async function sightingOf(chains: Chains, basis: Basis, witnesses: Witnesses): Promise<[bigint, Seen] | undefined> {
   const chain = chains.get(basis.organisation);
   if (chain === undefined) return undefined;
-  const head = await openHead(basis.head, chain.state.description["chain-key"]);
+  const head = await chain.state.epochs.openHead(basis.head);
   await chain.checkBeginning(head.size, head.root);
   return [head.size, await cosignaturesBeside(head.note, basis.cosignatures, basis.organisation, witnesses)];
 }

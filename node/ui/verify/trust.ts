@@ -102,8 +102,9 @@ export class TrustFile {
   async check(chains: Chains, report: Report): Promise<void> {
     for (const [organisation, chain] of chains) {
       const input = short("org", organisation);
-      const log = showVerifierKey(await logKey(organisation, chain.state.description["chain-key"]));
-      if (this.organisations.has(organisation) || this.logs.has(log)) report.pass("trust", input, "the trust file names it");
+      const keys = chain.state.epochs.keys.map(async (key) => showVerifierKey(await logKey(organisation, key)));
+      const logs = await Promise.all(keys);
+      if (this.organisations.has(organisation) || logs.some((log) => this.logs.has(log))) report.pass("trust", input, "the trust file names it");
       else report.fail("trust", input, "the trust file names neither the organisation nor its log key");
       if (this.quorum === undefined) continue;
       if (this.isSatisfied(this.quorum, await signers(chains, chain), 0)) {

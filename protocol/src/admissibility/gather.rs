@@ -204,7 +204,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Result<(Decision, Verdict), GatherError> {
 pub fn open_head(basis: &Basis, state: &OrganisationState) -> Result<SignedHead, GatherError> {
     let organisation = basis.organisation;
     Head::parse(basis.head.0.as_slice())
-        .and_then(|head| head.verify(&state.description().chain_key))
+        .and_then(|head| state.epochs().open_head(head))
         .map_err(|error| GatherError::Head { organisation, error })
 }
 

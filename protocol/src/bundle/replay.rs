@@ -10,7 +10,6 @@ use super::walk::{Chain, Chains};
 use crate::actuation::{CorrectiveAction, Effect, Permit};
 use crate::admissibility::gather::{ChainView, Inputs, decide, open_head};
 use crate::admissibility::{Basis, Decision, Verdict};
-use crate::chain::checkpoint::Checkpoint;
 use crate::chain::misbehaviour::contradiction;
 use crate::chain::receipt::Receipt;
 use crate::chain::{SignedHead, tree::LeafDigest};
@@ -71,9 +70,8 @@ fn receipted(
     checkpoint: &ByteString,
 ) -> Result<bool, String> {
     let organisation = chain.state.organisation();
-    let chain_key = chain.state.description().chain_key;
-    let (checkpoint, _) =
-        Checkpoint::open(&checkpoint.0, &organisation, chain_key).map_err(|e| format!("checkpoint: {e}"))?;
+    let (checkpoint, _, chain_key) =
+        chain.state.epochs().open_checkpoint(&checkpoint.0).map_err(|e| format!("checkpoint: {e}"))?;
     chain.begins_with(checkpoint.size, &checkpoint.root)?;
     let Some(found) = chain.find(statement) else { return Ok(false) };
     if found.position() != position {

@@ -127,9 +127,9 @@ impl TrustFile {
     /// Whether a chain is one of those that are meant: by its organisation, or by its log key.
     fn means(&self, chain: &Chain) -> bool {
         let organisation = chain.state.organisation();
-        let key = verifier(&organisation, chain.state.description().chain_key).ok();
+        let mut keys = chain.state.epochs().iter().filter_map(|e| verifier(&organisation, e.key).ok());
         self.organisations.contains_key(&organisation)
-            || key.is_some_and(|key| self.logs.iter().any(|log| log.to_string() == key.to_string()))
+            || keys.any(|key| self.logs.iter().any(|log| log.to_string() == key.to_string()))
     }
 
     /// Whether the cosignatures on a chain's head satisfy a witness or group.

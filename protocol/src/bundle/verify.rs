@@ -24,7 +24,8 @@ use super::{again, references, replay, times};
 use crate::chain::cosignature;
 use crate::chain::misbehaviour::Misbehaviour;
 use crate::chain::note::Note;
-use crate::ids::{OrganisationId, StatementId, TreeSize};
+use crate::identity::Recovery;
+use crate::ids::{OrganisationId, Position, StatementId, TreeSize};
 use crate::keys::PublicKey;
 use crate::limits::BUNDLE_KEPT_BYTES_MAX;
 use crate::statement::{Kind, Verified};
@@ -246,6 +247,11 @@ fn passed(chain: &Chain, report: &mut Report) {
     let included = chain.included;
     let found = format!("{included} of {size}, each signed by an authority in force, each in its place");
     report.pass("statements", &input, found);
+    for verified in chain.standing(size) {
+        if let Some(recovery) = verified.payload().recovery() {
+            report.pass("recovery", &input, recovered(verified.position(), recovery));
+        }
+    }
     let standing = chain.standing(size).count();
     let complete = format!("all {standing} statements that change what others may rely on are here");
     report.pass("completeness", input, complete);
@@ -258,6 +264,21 @@ fn passed(chain: &Chain, report: &mut Report) {
         witnesses: Vec::new(),
         witnessed: None,
     });
+}
+
+/// What a recovery means for whoever reads the chain.
+fn recovered(position: Position, recovery: &Recovery) -> String {
+    let kept = recovery.head().map_or(TreeSize(0), |head| head.claimed_size());
+    let asked = match (recovery.alone, recovery.asked.len()) {
+        (false, asked) => format!("all {asked} other members of its mesh said that they hold nothing later"),
+        (true, 0) => "nobody was asked".into(),
+        (true, asked) => format!("not all other members of its mesh were asked; {asked} hold nothing later"),
+    };
+    format!(
+        "at position {position} it goes on with a new chain key, from a head of {kept} statements; whatever the former key \
+         signed beyond that was given up ({}); {asked}",
+        recovery.reason
+    )
 }
 
 /// What a second reading has to look for.

@@ -201,6 +201,11 @@ impl Walk {
         let id = authentic.statement().id();
         let verified = verify_decoded(state, authentic, payload)
             .map_err(|error| (error.check(), format!("{id}: {error}")))?;
+        if let Some(recovery) = verified.payload().recovery() {
+            recovery
+                .check_tree(verified.position(), &self.tree.root())
+                .map_err(|error| ("recovery", format!("{id}: {error}")))?;
+        }
         state.apply(&verified).map_err(|error| (error.check(), format!("{id}: {error}")))?;
         if !disclosures.is_empty() {
             let Payload::Observation(observation) = verified.payload() else {
@@ -240,11 +245,7 @@ impl Walk {
         let Some((mut state, head)) = self.state.take().zip(self.head.take()) else {
             return Err(("inception", "the chain's inception is missing".into()));
         };
-        let head =
-            head.verify(&state.description().chain_key).map_err(|error| ("head", error.to_string()))?;
-        if head.organisation() != self.organisation {
-            return Err(("head", format!("it is a head of {}", head.organisation())));
-        }
+        let head = state.epochs().open_head(head).map_err(|error| ("head", error.to_string()))?;
         let (size, tree) = (head.size(), self.tree.size());
         if tree != size {
             return Err((

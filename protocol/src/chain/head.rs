@@ -17,7 +17,7 @@ use crate::codec::{self, CodecError, Value};
 use crate::cose::{self, ALG_EDDSA, Label, Sign1, StructureError, int, label};
 use crate::digest::blake3;
 use crate::identity::StandingDigest;
-use crate::ids::{ByteString, HeadHash, HeadSeq, OrganisationId, Timestamp, TreeSize};
+use crate::ids::{ByteString, HeadHash, HeadSeq, KeyId, OrganisationId, Timestamp, TreeSize};
 use crate::keys::{PublicKey, Signature, SignatureInvalid, Signer};
 use crate::limits::HEAD_BYTES_MAX;
 
@@ -40,6 +40,7 @@ pub struct Head {
     bytes: Arc<[u8]>,
     hash: HeadHash,
     organisation: OrganisationId,
+    key: KeyId,
     issued_at: Timestamp,
     body: Body,
     note: Note,
@@ -77,6 +78,36 @@ pub enum HeadError {
     /// The signature for receipts is wrong.
     #[error("head: receipt root: {0}")]
     Receipt(#[from] ReceiptError),
+    /// It is of another chain.
+    #[error("head: it is a head of {found}, not of {expected}")]
+    OtherOrganisation {
+        /// The chain it was offered for.
+        expected: OrganisationId,
+        /// The chain it names.
+        found: OrganisationId,
+    },
+    /// It names another key than the one that signs its epoch.
+    #[error("head: it names the key {found}, while {expected} signs heads of its epoch")]
+    Key {
+        /// The epoch's chain key.
+        expected: KeyId,
+        /// The key that it names.
+        found: KeyId,
+    },
+    /// Its number is of another epoch of the chain key than its size.
+    #[error(
+        "head: number {seq} is of epoch {} of the chain key, while as far as is known here epoch {epoch} signs trees of \
+         {size} statements",
+        crate::identity::epoch_of(*seq)
+    )]
+    Epoch {
+        /// Its sequence number.
+        seq: HeadSeq,
+        /// How many statements it covers.
+        size: TreeSize,
+        /// The epoch that signs trees of that size.
+        epoch: u64,
+    },
 }
 
 /// What a head is to say.
@@ -142,12 +173,12 @@ impl Head {
             return Err(HeadError::TooLong(bytes.len()));
         }
         let parts = Sign1::parse(&bytes)?;
-        let (organisation, issued_at) = read_protected(bytes.get(parts.protected).unwrap_or_default())?;
+        let (organisation, key, issued_at) = read_protected(bytes.get(parts.protected).unwrap_or_default())?;
         let body: Body = codec::decode(bytes.get(parts.payload).unwrap_or_default(), HEAD_BYTES_MAX)?;
         let note = Note::parse(&body.checkpoint.0)?;
         let checkpoint = Checkpoint::parse(note.text())?;
         let hash = HeadHash::from_bytes(blake3(&bytes));
-        Ok(Self { bytes, hash, organisation, issued_at, body, note, checkpoint })
+        Ok(Self { bytes, hash, organisation, key, issued_at, body, note, checkpoint })
     }
 
     /// Whose head it says to be.
@@ -170,11 +201,25 @@ impl Head {
         self.checkpoint.size
     }
 
+    /// The root that it claims for that size.
+    pub const fn claimed_root(&self) -> Hash {
+        self.checkpoint.root
+    }
+
+    /// The sequence number that it claims.
+    pub const fn claimed_seq(&self) -> HeadSeq {
+        self.body.seq
+    }
+
     /// Checks all three signatures.
     ///
     /// # Errors
     /// [`HeadError`], naming the one that is wrong.
     pub fn verify(self, chain_key: &PublicKey) -> Result<SignedHead, HeadError> {
+        let (expected, found) = (chain_key.id(), self.key);
+        if found != expected {
+            return Err(HeadError::Key { expected, found });
+        }
         let parts = Sign1::parse(&self.bytes)?;
         let protected = self.bytes.get(parts.protected).unwrap_or_default();
         let payload = self.bytes.get(parts.payload).unwrap_or_default();
@@ -200,6 +245,11 @@ impl SignedHead {
     /// BLAKE3 of its bytes.
     pub fn hash(&self) -> HeadHash {
         self.0.hash
+    }
+
+    /// The chain key that signed it.
+    pub fn key(&self) -> KeyId {
+        self.0.key
     }
 
     /// Its bytes as they arrived.
@@ -248,7 +298,7 @@ impl SignedHead {
     }
 }
 
-fn read_protected(bytes: &[u8]) -> Result<(OrganisationId, Timestamp), HeadError> {
+fn read_protected(bytes: &[u8]) -> Result<(OrganisationId, KeyId, Timestamp), HeadError> {
     let wrong = HeadError::Header;
     let Value::Map(entries) = codec::from_bytes(bytes, bytes.len())? else {
         return Err(wrong("it is not a map"));
@@ -258,14 +308,15 @@ fn read_protected(bytes: &[u8]) -> Result<(OrganisationId, Timestamp), HeadError
         match (label(&name), value) {
             (Label::Int(1), Value::Integer(n)) => algorithm = i64::try_from(n).ok(),
             (Label::Int(3), Value::Text(text)) => content_type = Some(text),
-            (Label::Int(4), Value::Bytes(bytes)) => key = <[u8; 32]>::try_from(bytes).ok(),
+            (Label::Int(4), Value::Bytes(bytes)) => {
+                key = <[u8; 32]>::try_from(bytes).ok().map(KeyId::from_bytes)
+            }
             (Label::Int(15), Value::Map(entries)) => claims = Some(entries),
             _ => return Err(wrong("a label has no place here")),
         }
     }
-    if algorithm != Some(ALG_EDDSA) || content_type.as_deref() != Some(CONTENT_TYPE) || key.is_none() {
-        return Err(wrong("algorithm, content type or key id is not a head's"));
-    }
+    let key = key.filter(|_| algorithm == Some(ALG_EDDSA) && content_type.as_deref() == Some(CONTENT_TYPE));
+    let key = key.ok_or(wrong("algorithm, content type or key id is not a head's"))?;
     let (mut organisation, mut issued_at) = (None, None);
     for (name, value) in claims.unwrap_or_default() {
         match (label(&name), value) {
@@ -274,7 +325,9 @@ fn read_protected(bytes: &[u8]) -> Result<(OrganisationId, Timestamp), HeadError
             _ => return Err(wrong("a claim has no place here")),
         }
     }
-    organisation.zip(issued_at).ok_or(wrong("issuer or time of issue is missing"))
+    let (organisation, issued_at) =
+        organisation.zip(issued_at).ok_or(wrong("issuer or time of issue is missing"))?;
+    Ok((organisation, key, issued_at))
 }
 
 #[cfg(test)]
@@ -306,7 +359,7 @@ mod tests {
             assert_eq!(head.clone().verify(&key.public_key()).unwrap(), signed);
             assert_eq!((signed.seq(), signed.size()), (HeadSeq(seq), TreeSize(seq)));
             let stranger = SecretKey::from_seed(&[2; 32]).public_key();
-            assert!(matches!(head.verify(&stranger), Err(HeadError::Signature(_))));
+            assert!(matches!(head.verify(&stranger), Err(HeadError::Key { .. })));
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::credential::pattern_matches;
+use super::recovery::{Recovery, RecoveryError};
 use crate::ids::Bytes;
 use crate::keys::PublicKey;
 use crate::limits::{APPROVERS_MAX, LABEL_BYTES_MAX, PATTERNS_MAX, ROOT_KEYS_MAX};
@@ -56,6 +57,9 @@ pub struct Organisation {
     /// Who has to stand behind the activation of profiles; whoever may sign one, where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_quorum: Option<ActivationQuorum>,
+    /// Why this version has another chain key, and from where on; none where it has that of the version before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Box<Recovery>>,
 }
 
 /// Why an organisation statement is not valid in itself.
@@ -81,6 +85,9 @@ pub enum OrganisationError {
     /// One key serves two purposes.
     #[error("root, chain and witness keys must all be different")]
     SharedKey,
+    /// See the inner error.
+    #[error("{0}")]
+    Recovery(#[from] RecoveryError),
 }
 
 impl Organisation {
@@ -113,6 +120,10 @@ impl Organisation {
         if chain == witness || ids.contains(&chain) || ids.contains(&witness) {
             return Err(OrganisationError::SharedKey);
         }
-        Ok(())
+        match &self.recovery {
+            Some(_) if self.version == 0 => Err(RecoveryError::Inception.into()),
+            Some(recovery) => Ok(recovery.check()?),
+            None => Ok(()),
+        }
     }
 }

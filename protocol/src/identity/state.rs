@@ -8,13 +8,17 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::credential::Credential;
+use super::epoch::Epochs;
 use super::node::NodeBinding;
 use super::organisation::Organisation;
+use super::recovery::Recovery;
 use super::revocation::Status;
 use super::standing::StandingDigest;
 use crate::admissibility::Activation;
+use crate::chain::SignedHead;
 use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, Timestamp, TreeSize};
 use crate::keys::PublicKey;
+use crate::limits::SUCCESSION_BYTES_MAX;
 use crate::statement::{Authentic, Endorsed, Kind, Payload, Refusal, Signatory, Statement, Verified};
 
 /// How an authority stands.
@@ -77,6 +81,9 @@ pub struct AuthorityRecord {
 pub struct OrganisationState {
     id: OrganisationId,
     organisation: Organisation,
+    epochs: Epochs,
+    /// Bytes of all organisation statements.
+    succession_bytes: usize,
     /// The ids of its root keys.
     root_ids: Vec<KeyId>,
     size: TreeSize,
@@ -122,8 +129,11 @@ impl OrganisationState {
         if organisation.version != 0 {
             return Err(refuse("an inception has version 0"));
         }
+        let id = inception.id().into();
         let mut state = Self {
-            id: inception.id().into(),
+            id,
+            epochs: Epochs::new(id, organisation.chain_key),
+            succession_bytes: 0,
             organisation: *organisation,
             root_ids: Vec::new(),
             size: TreeSize(0),
@@ -168,6 +178,11 @@ impl OrganisationState {
     /// What it says about itself.
     pub const fn description(&self) -> &Organisation {
         &self.organisation
+    }
+
+    /// Which chain key signs which sizes of the chain.
+    pub const fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
     /// How many statements were folded.
@@ -306,7 +321,7 @@ impl OrganisationState {
         }
         let is_root = self.root_ids.contains(&header.key);
         let signatory = if is_root {
-            self.check_root_act(header.kind, header.key, payload)?;
+            self.check_root_act(statement, payload)?;
             Signatory::Root
         } else {
             let authority = self.authority_of(&header.key).ok_or(Refusal::UnknownKey(header.key))?;
@@ -320,10 +335,15 @@ impl OrganisationState {
         Ok(signatory)
     }
 
-    fn check_root_act(&self, kind: Kind, key: KeyId, payload: &Payload) -> Result<(), Refusal> {
+    fn check_root_act(&self, statement: &Statement, payload: &Payload) -> Result<(), Refusal> {
+        let (kind, key) = (statement.header().kind, statement.header().key);
         match payload {
             Payload::Organisation(next, endorsed) if self.next_position() != Position(0) => {
-                self.check_rotation(next, endorsed, key)
+                self.check_rotation(next, endorsed, key)?;
+                match &next.recovery {
+                    Some(recovery) => self.check_recovery(next, recovery, statement.bytes().len()).map(drop),
+                    None => Ok(()),
+                }
             }
             Payload::Organisation(_, endorsed)
             | Payload::Credential(_, endorsed)
@@ -352,7 +372,8 @@ impl OrganisationState {
         let kind = Kind::Organisation;
         self.check_threshold(kind, endorsed.count(kind, &current.root_keys, key), current.threshold)?;
         self.check_threshold(kind, endorsed.count(kind, &next.root_keys, key), next.threshold)?;
-        if (&next.chain_key, &next.witness_key) != (&current.chain_key, &current.witness_key) {
+        let keeps_chain_key = next.chain_key == current.chain_key;
+        if next.witness_key != current.witness_key || !keeps_chain_key && next.recovery.is_none() {
             return Err(Refusal::Identity(
                 "a rotation of root keys leaves chain and witness keys alone".into(),
             ));
@@ -367,6 +388,37 @@ impl OrganisationState {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// A recovery names a head that the chain key in force signed, and brings a key that never had a place here. Gives the
+    /// head. Whether the tree goes on from it is for [`Recovery::check_tree`].
+    fn check_recovery(
+        &self,
+        next: &Organisation,
+        recovery: &Recovery,
+        bytes: usize,
+    ) -> Result<SignedHead, Refusal> {
+        let refuse = |text: String| Refusal::Identity(text);
+        let key = next.chain_key.id();
+        if self.public_keys.contains_key(&key) || self.epochs.of_key(&key).is_some() {
+            return Err(refuse(format!("{key} has a place in this organisation already; use a new key")));
+        }
+        let base = recovery.head().map_err(|error| refuse(format!("the base of the recovery: {error}")))?;
+        let (covered, epoch) = (base.claimed_size(), self.epochs.at(base.claimed_size()).number);
+        if covered > self.size || epoch != self.epochs.latest().number {
+            return Err(refuse(format!(
+                "the base of the recovery covers {covered} statements, and is not a head of the epoch that ends here"
+            )));
+        }
+        let base = self.epochs.open_head(base);
+        let base = base.map_err(|error| refuse(format!("the base of the recovery: {error}")))?;
+        if self.succession_bytes.saturating_add(bytes) > SUCCESSION_BYTES_MAX {
+            return Err(refuse(format!(
+                "the organisation's versions have more than {SUCCESSION_BYTES_MAX} bytes together, so that what the new key \
+                 signs could not be proven to be its own"
+            )));
+        }
+        Ok(base)
     }
 
     fn check_authority(
@@ -550,6 +602,12 @@ impl OrganisationState {
         let position = verified.position();
         match verified.payload() {
             Payload::Organisation(organisation, _) => {
+                let bytes = verified.bytes().len();
+                if let Some(recovery) = &organisation.recovery {
+                    let base = self.check_recovery(organisation, recovery, bytes)?;
+                    self.epochs.begin(position, organisation.chain_key, base);
+                }
+                self.succession_bytes = self.succession_bytes.saturating_add(bytes);
                 self.organisation = (**organisation).clone();
                 self.refresh_keys();
             }

@@ -8,7 +8,8 @@ use crate::admissibility::{Activation, Decision, Profile};
 use crate::chain::anchor::{Anchor, AnchorError};
 use crate::codec::{self, CodecError};
 use crate::identity::{
-    Credential, CredentialError, NodeBinding, Organisation, OrganisationError, Revocation, Status, Suspension,
+    Credential, CredentialError, NodeBinding, Organisation, OrganisationError, Recovery, Revocation, Status,
+    Suspension,
 };
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lineage::{Acknowledgement, Recall};
@@ -241,6 +242,14 @@ impl Payload {
             Kind::Acknowledgement => Self::Acknowledgement(read(bytes)?),
             Kind::Approval => Self::Approval(read(bytes)?),
         })
+    }
+
+    /// The recovery that it records, where it does.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        match self {
+            Self::Organisation(organisation, _) => organisation.recovery.as_deref(),
+            _ => None,
+        }
     }
 
     /// The claim type, which scopes limit, where the kind has one.

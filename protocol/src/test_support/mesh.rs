@@ -10,19 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::{TestOrganisation, draft, observation};
+use super::{TestOrganisation, draft, observation, recovery};
 use crate::actuation::request::Reversibility;
 use crate::actuation::{Effect, Mode, Permit, Request};
 use crate::admissibility::gather::{ChainView, Inputs, decide};
 use crate::admissibility::{Activation, Basis, Composition, Profile};
 use crate::bundle::{ChainSource, Source};
 use crate::chain::cosignature::cosign;
-use crate::chain::proof::{LeafHashes, Subtrees, inclusion_proof};
+use crate::chain::proof::{LeafHashes, Subtrees, consistency_proof, inclusion_proof};
 use crate::chain::receipt::receipt;
 use crate::chain::{CompactRange, HeadDraft, LeafDigest, SignedHead};
-use crate::identity::OrganisationState;
+use crate::identity::{OrganisationState, Recovery, first_seq};
 use crate::ids::{ByteString, HeadSeq, MeshId, OrganisationId, Position, StatementId, Timestamp};
-use crate::keys::Signer as _;
 use crate::lineage::graph::{EdgeSet, EdgeSource};
 use crate::lineage::{Edge, edges};
 use crate::mesh::{Answer, Charter, Counterfoil, Link, LinkTarget, OnFork, Recognition, Relation};
@@ -81,20 +80,32 @@ impl Chain {
         LeafHashes(self.statements.iter().map(|s| s.leaf_digest().leaf_hash()).collect())
     }
 
-    /// Signs a head over all statements.
+    /// Appends a recovery that goes on from `base`; from the next head on the chain is in its next epoch.
+    pub fn recover(&mut self, base: &SignedHead) -> StatementId {
+        let from = self.state.size();
+        let proof = consistency_proof(&self.leaves(), base.size(), from).unwrap();
+        let recovery = Recovery { proof, ..recovery::recovery(base) };
+        let epoch = self.state.epochs().latest().number + 1;
+        let next = self.organisation.recovered(self.state.description(), recovery, epoch);
+        let statement = self.organisation.root_statement(Kind::Organisation, &next);
+        self.append(statement)
+    }
+
+    /// Signs a head over all statements, the `seq`th of the epoch.
     pub fn sign(&mut self, seq: u64) -> SignedHead {
+        let epoch = self.state.epochs().latest().number;
         let mut range = CompactRange::default();
         self.leaves().0.iter().for_each(|leaf| range.append(*leaf));
         let head = HeadDraft {
             organisation: self.organisation.id(),
-            seq: HeadSeq(seq),
+            seq: HeadSeq(first_seq(epoch).0 + seq),
             previous: self.head.as_ref().map(SignedHead::hash),
             size: range.size(),
             root: range.root(),
             standing: self.state.standing_digest(),
             issued_at: Timestamp(1000 + seq),
         }
-        .sign(self.organisation.chain_key.as_ref())
+        .sign(&self.organisation.epoch_key(epoch))
         .unwrap();
         self.head = Some(head.clone());
         self.cosignatures.clear();
@@ -115,7 +126,7 @@ impl Chain {
     pub fn proof(&self, position: Position) -> (ByteString, ByteString) {
         let head = self.head.as_ref().unwrap();
         let path = inclusion_proof(&self.leaves(), position, head.size()).unwrap();
-        let key = self.organisation.chain_key.public_key();
+        let key = self.state.epochs().at(head.size()).key;
         let organisation = self.organisation.id();
         let bytes =
             receipt(&organisation, &key, head.receipt_signature(), head.size(), position, &path).unwrap();

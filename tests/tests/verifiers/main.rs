@@ -18,6 +18,7 @@
 
 mod flips;
 mod parts;
+mod recovered;
 mod rules;
 mod said;
 mod second;
@@ -220,6 +221,26 @@ fn chains_that_break_the_rules() {
         assert!(tally.refused.contains_key(check), "nothing fails {check}: {:?}", tally.refused);
     }
     assert!(tally.verified > 10, "{}", tally.verified);
+}
+
+#[test]
+fn chains_that_went_on_in_a_new_epoch() {
+    if !second::build() {
+        return;
+    }
+    let valid = recovered::valid();
+    let tally = compare(&valid);
+    assert_eq!((tally.verified, tally.refused.len()), (valid.len(), 0), "{:?}", tally.refused);
+    let passes = |case: &&Case| verify(&case.bytes).checks.iter().any(|one| one.check == "recovery");
+    assert_eq!(valid.iter().filter(passes).count(), valid.len(), "the reader is told of each");
+    let violated = recovered::violated();
+    let tally = compare(&violated);
+    assert_eq!(tally.verified, 0);
+    for check in ["head", "inclusion", "recovery", "link"] {
+        assert!(tally.refused.contains_key(check), "nothing fails {check}: {:?}", tally.refused);
+    }
+    let tally = compare(&recovered::misbehaviour());
+    assert_eq!((tally.verified, tally.refused.get("misbehaviour")), (2, Some(&5)), "{:?}", tally.refused);
 }
 
 #[test]

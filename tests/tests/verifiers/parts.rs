@@ -5,9 +5,9 @@ use counterfoil_protocol::chain::proof::{LeafHashes, consistency_proof, root};
 use counterfoil_protocol::chain::{HeadDraft, LeafDigest};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::identity::StandingDigest;
+use counterfoil_protocol::identity::{StandingDigest, first_seq};
 use counterfoil_protocol::ids::{ByteString, HeadSeq, Position, Timestamp, TreeSize};
-use counterfoil_protocol::statement::Statement;
+use counterfoil_protocol::statement::{Payload, Statement};
 use counterfoil_protocol::test_support::TestOrganisation;
 
 const BEGINNING: &[u8] = b"CFBUNDLE\x02";
@@ -107,24 +107,26 @@ pub(crate) fn section(
 ) -> (Section, Vec<Vec<u8>>) {
     let leaves = LeafHashes(statements.iter().map(|one| LeafDigest::of(one).leaf_hash()).collect());
     let size = TreeSize(statements.len() as u64);
-    let mut standing = StandingDigest::EMPTY;
+    let (mut standing, mut epoch) = (StandingDigest::EMPTY, 0);
     for (at, bytes) in statements.iter().enumerate() {
         if let Ok(statement) = Statement::parse(bytes.as_slice())
             && statement.header().kind.is_standing()
         {
             standing = standing.with(Position(at as u64), statement.id());
+            let payload = Payload::decode(statement.header().kind, statement.payload());
+            epoch += u64::from(payload.is_ok_and(|payload| payload.recovery().is_some()));
         }
     }
     let draft = HeadDraft {
         organisation: organisation.id(),
-        seq: HeadSeq(1_000),
+        seq: HeadSeq(first_seq(epoch).0 + 1_000),
         previous: None,
         size,
         root: root(&leaves, size).unwrap(),
         standing,
         issued_at: Timestamp(3_000),
     };
-    let head = draft.sign(organisation.chain_key.as_ref()).unwrap();
+    let head = draft.sign(&organisation.epoch_key(epoch)).unwrap();
     let proof = |from: &u64| {
         let proof = consistency_proof(&leaves, TreeSize(*from), size).unwrap();
         counterfoil_protocol::bundle::Earlier { size: TreeSize(*from), proof }

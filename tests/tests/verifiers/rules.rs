@@ -10,6 +10,7 @@ use counterfoil_protocol::ids::{ByteString, HeadSeq, Position, Timestamp, TreeSi
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Visibility};
 use counterfoil_protocol::test_support::identity::{ROWS, World as Rules};
+use counterfoil_protocol::test_support::recovery::RECOVERY_ROWS;
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
 
 use super::parts::{Case, Parts};
@@ -27,7 +28,7 @@ pub(crate) fn all() -> Vec<Case> {
 /// Each row of the rules, with what it tries appended.
 fn identity() -> Vec<Case> {
     let mut found = Vec::new();
-    for (name, prepare, attempt, _) in ROWS {
+    for (name, prepare, attempt, _) in ROWS.iter().chain(RECOVERY_ROWS) {
         let mut rules = Rules::new();
         prepare(&mut rules);
         let last = attempt(&rules);
@@ -289,7 +290,8 @@ fn misbehaviour() -> Vec<Case> {
         found.push(Case { name: format!("misbehaviour: {name}"), bytes: changed.seal() });
     };
     for (name, evidence) in evidence {
-        let proof = Misbehaviour { inception: ByteString(inception.clone()), evidence };
+        let proof =
+            Misbehaviour { inception: ByteString(inception.clone()), succession: Vec::new(), evidence };
         let encoded = codec::encode(&proof).unwrap();
         give(name.into(), encoded.clone());
         for at in (0..encoded.len()).step_by(encoded.len() / 12) {

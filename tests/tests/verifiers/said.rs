@@ -8,14 +8,14 @@ use counterfoil_protocol::actuation::{
 };
 use counterfoil_protocol::admissibility::{Activation, Composition, Profile};
 use counterfoil_protocol::bundle::Manifest;
+use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::identity::{
-    ActivationQuorum, AuthorityKind, Competence, Credential, NodeBinding, Organisation, Revocation, Scope,
-    Status, Suspension,
+    ActivationQuorum, AuthorityKind, Competence, Credential, NodeBinding, Organisation, Revocation, Scope, Status, Suspension, LostHead, Recovery,
 };
 use counterfoil_protocol::ids::{
-    AuthorityId, BlobId, ByteString, Bytes, HeadHash, MeshId, OrganisationId, Position, StatementId,
+    AuthorityId, BlobId, ByteString, Bytes, HeadHash, HeadSeq, MeshId, OrganisationId, Position, StatementId,
     Timestamp, TreeSize,
 };
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
@@ -30,6 +30,7 @@ use counterfoil_protocol::observation::{
 use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Statement};
 use counterfoil_protocol::test_support::governed;
 use counterfoil_protocol::test_support::mesh::story;
+use counterfoil_protocol::test_support::recovery::recovery;
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 use counterfoil_protocol::weighting::Ppm;
 use serde::Serialize;
@@ -529,7 +530,9 @@ fn acts(world: &World) -> Vec<(String, Kind, Value)> {
         chain_key: world.organisation.chain_key.public_key(),
         witness_key: world.organisation.witness_key.public_key(),
         activation_quorum: Some(ActivationQuorum { approvals: 2, roles: vec!["board-*".into()] }),
+        recovery: None,
     };
+    let recovered = recovered_version(world);
     let credential = Credential {
         key: SecretKey::from_seed(&[12; 32]).public_key(),
         kind: AuthorityKind::Sensor,
@@ -558,10 +561,29 @@ fn acts(world: &World) -> Vec<(String, Kind, Value)> {
     let suspension = Suspension { authority, reason: "leave".into(), lifted: false };
     vec![
         ("organisation".into(), Kind::Organisation, to_value(&rotated)),
+        ("recovery".into(), Kind::Organisation, to_value(&recovered)),
         ("credential".into(), Kind::Credential, to_value(&credential)),
         ("revocation".into(), Kind::Revocation, to_value(&revocation)),
         ("suspension".into(), Kind::Suspension, to_value(&suspension)),
     ]
+}
+
+/// The version that goes on from a head over what was said so far.
+fn recovered_version(world: &World) -> Organisation {
+    let organisation = &world.organisation;
+    let base = Head::parse(section(organisation, &world.said, &[]).0.head.0).unwrap();
+    let base = base.verify(&organisation.chain_key.public_key()).unwrap();
+    let recovery = Recovery {
+        lost: Some(LostHead { seq: HeadSeq(5_000), size: TreeSize(5_000) }),
+        asked: vec![organisation.id()],
+        alone: true,
+        ..recovery(&base)
+    };
+    let inception = organisation.inception.statement();
+    match Payload::decode(Kind::Organisation, inception.payload()).unwrap() {
+        Payload::Organisation(now, _) => organisation.recovered(&now, recovery, 1),
+        _ => unreachable!("an organisation"),
+    }
 }
 
 /// Decisions, permits and effects of the story, changed and signed again; what came after is cut off.

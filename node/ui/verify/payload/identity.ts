@@ -1,9 +1,10 @@
 /** Payloads that say who may say what: organisations, credentials, revocations, suspensions, statuses, bindings. */
 
 import { type Bytes, type Hex, concat, utf8 } from "../bytes.js";
+import { type ClaimedHead, parseHead } from "../head.js";
 import { type PublicKey, publicKey } from "../key.js";
 import { KINDS, type Kind } from "../kind.js";
-import { APPROVERS_MAX, PATTERNS_MAX, PAYLOAD_BYTES_MAX, ROOT_KEYS_MAX } from "../limits.js";
+import { APPROVERS_MAX, PATTERNS_MAX, PAYLOAD_BYTES_MAX, ROOT_KEYS_MAX, PROOF_HASHES_MAX, RECOVERY_ASKED_MAX } from "../limits.js";
 import * as shape from "../shape.js";
 import { isLabel, matches, rule } from "./parts.js";
 
@@ -38,6 +39,33 @@ export async function countApprovals(kind: Kind, act: Endorsed, keys: PublicKey[
   return count;
 }
 
+const recoveryFields = shape.record({
+  base: shape.required(shape.bytes),
+  proof: shape.many(shape.byteString(32)),
+  reason: shape.required(shape.text),
+  lost: shape.optional(shape.record({ seq: shape.required(shape.u64), size: shape.required(shape.u64) })),
+  asked: shape.many(shape.id),
+  alone: shape.otherwise(shape.bool, false),
+});
+
+/** Ends the chain key's epoch with a head that it signed, the base, and begins the next. */
+export type Recovery = ReturnType<typeof recoveryFields> & { head: ClaimedHead };
+
+const recovery: shape.Read<Recovery> = (value, where) => {
+  const found = recoveryFields(value, where);
+  rule(isLabel(found.reason), "a recovery has a reason of 1 to 256 bytes");
+  const { asked, lost, proof } = found;
+  const inOrder = asked.every((id, at) => at === 0 || (asked[at - 1] ?? "") < id);
+  rule(asked.length <= RECOVERY_ASKED_MAX && inOrder, "those who were asked are too many, or not in order and each once");
+  const head = parseHead(found.base);
+  const isLater = lost === undefined || (lost.seq > head.seq && lost.size > head.size);
+  rule(
+    head.size > 0n && isLater && proof.length <= PROOF_HASHES_MAX,
+    "the base of the recovery covers nothing, or the head that was lost is no later one",
+  );
+  return { ...found, head };
+};
+
 const organisationFields = shape.record({
   version: shape.required(shape.u64),
   name: shape.required(shape.text),
@@ -52,6 +80,7 @@ const organisationFields = shape.record({
   "activation-quorum": shape.optional(
     shape.record({ approvals: shape.required(shape.upTo(255)), roles: shape.many(shape.text) }),
   ),
+  recovery: shape.optional(recovery),
 });
 
 export type Organisation = ReturnType<typeof organisationFields>;
@@ -74,6 +103,7 @@ export const organisation: shape.Read<Organisation> = (value, where) => {
   );
   const all = new Set([...ids, found["chain-key"].id, found["witness-key"].id]);
   rule(all.size === keys + 2, "root, chain and witness keys must all be different");
+  rule(found.recovery === undefined || found.version !== 0n, "an inception recovers nothing");
   return found;
 };
 

@@ -186,7 +186,8 @@ impl Signed {
 /// How two heads contradict each other by themselves, if they do.
 pub fn contradiction(one: &SignedHead, other: &SignedHead) -> Option<Contradiction> {
     let (earlier, later) = if one.seq() <= other.seq() { (one, other) } else { (other, one) };
-    if one.organisation() != other.organisation() || one.hash() == other.hash() {
+    // What keys of different epochs signed does not contradict each other.
+    if one.organisation() != other.organisation() || one.key() != other.key() || one.hash() == other.hash() {
         None
     } else if one.seq() == other.seq() {
         Some(Contradiction::Sequence)

@@ -8,9 +8,13 @@
 //! | [`Evidence::Leaves`] | two leaves at one position |
 //!
 //! A proof carries all that is needed to check it: the inception, whose digest is the organisation's id, and what its
-//! chain key signed. Merkle hashes need no signature: SHA-256 leaves one set of them that leads to a signed root.
+//! chain key signed; for the key of a later epoch also the versions of the organisation that lead there. It is always one
+//! key that contradicts itself: what the key of one epoch signed says nothing about the next, since the honest begin an
+//! epoch when they have lost track of what the former key signed. Merkle hashes need no signature: SHA-256 leaves one set of them that leads to a signed root.
 
 mod evidence;
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +24,43 @@ use super::head::{HeadError, SignedHead};
 use super::proof::ProofError;
 use super::tree::Hash;
 use crate::codec::{self, CodecError};
-use crate::digest::blake3;
-use crate::identity::Organisation;
-use crate::ids::{ByteString, HeadSeq, OrganisationId, Position, StatementId, TreeSize};
-use crate::limits::{NOTE_BYTES_MAX, PROOF_HASHES_MAX, STATEMENT_BYTES_MAX};
-use crate::statement::{EnvelopeError, Payload, Statement};
+use crate::identity::Succession;
+use crate::ids::{ByteString, HeadSeq, OrganisationId, Position, TreeSize};
+use crate::limits::{NOTE_BYTES_MAX, PROOF_HASHES_MAX, STATEMENT_BYTES_MAX, SUCCESSION_BYTES_MAX};
+use crate::statement::Refusal;
 
-/// Largest proof, in bytes: an inception, two checkpoints, two paths, and some.
+/// Largest proof, in bytes: an inception (or that and later versions), two checkpoints, two paths, and some.
 pub const MISBEHAVIOUR_BYTES_MAX: usize =
     STATEMENT_BYTES_MAX + 2 * NOTE_BYTES_MAX + 2 * PROOF_HASHES_MAX * 34 + 1024;
+
+const _: () = assert!(SUCCESSION_BYTES_MAX + 1024 < STATEMENT_BYTES_MAX);
+
+/// The versions of an organisation that lead to the chain key with which it misbehaved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accused {
+    /// Its inception.
+    pub inception: ByteString,
+    /// Its later versions, up to the one that brought the key; none for its first chain key.
+    pub succession: Vec<ByteString>,
+}
+
+impl From<&[u8]> for Accused {
+    fn from(inception: &[u8]) -> Self {
+        Self { inception: ByteString(inception.to_vec()), succession: Vec::new() }
+    }
+}
+
+impl From<&Vec<u8>> for Accused {
+    fn from(inception: &Vec<u8>) -> Self {
+        Self::from(inception.as_slice())
+    }
+}
+
+impl From<&Arc<[u8]>> for Accused {
+    fn from(inception: &Arc<[u8]>) -> Self {
+        Self::from(inception.as_ref())
+    }
+}
 
 /// What one organisation signed that contradicts itself.
 // INVARIANT(4): no honest organisation is ever provably guilty: `check` rests on signatures of the chain key alone, over
@@ -38,6 +70,9 @@ pub const MISBEHAVIOUR_BYTES_MAX: usize =
 pub struct Misbehaviour {
     /// The organisation's inception.
     pub inception: ByteString,
+    /// Its later versions, up to the one that brought the chain key in question; none for its first chain key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succession: Vec<ByteString>,
     /// What it signed.
     pub evidence: Evidence,
 }
@@ -71,11 +106,8 @@ pub enum MisbehaviourError {
     #[error("misbehaviour proof: {0}")]
     Codec(#[from] CodecError),
     /// See the inner error.
-    #[error("misbehaviour proof: inception: {0}")]
-    Inception(#[from] EnvelopeError),
-    /// The inception statement is none.
-    #[error("misbehaviour proof: the inception is not one")]
-    NotInception,
+    #[error("misbehaviour proof: inception and later versions: {0}")]
+    Succession(#[from] Refusal),
     /// See the inner error.
     #[error("misbehaviour proof: {0}")]
     Head(#[from] HeadError),
@@ -92,46 +124,48 @@ pub enum MisbehaviourError {
 
 impl Misbehaviour {
     /// The proof that two heads make on their own, if they contradict each other.
-    pub fn of(inception: &[u8], one: &SignedHead, other: &SignedHead) -> Option<Self> {
+    pub fn of(accused: impl Into<Accused>, one: &SignedHead, other: &SignedHead) -> Option<Self> {
         let evidence = match contradiction(one, other)? {
             Contradiction::Root => Evidence::checkpoints(note(one), note(other)),
             _ => Evidence::heads(one, other),
         };
-        Some(Self { inception: ByteString(inception.to_vec()), evidence })
+        let Accused { inception, succession } = accused.into();
+        Some(Self { inception, succession, evidence })
     }
 
     /// The proof that two signed checkpoints make, if they have one size and different roots.
-    pub fn of_checkpoints(inception: &[u8], one: &[u8], other: &[u8]) -> Option<Self> {
+    pub fn of_checkpoints(accused: impl Into<Accused>, one: &[u8], other: &[u8]) -> Option<Self> {
         let [one, other] = [one, other].map(|bytes| ByteString(bytes.to_vec()));
-        Self::checked(inception, Evidence::checkpoints(one, other))
+        Self::checked(accused, Evidence::checkpoints(one, other))
     }
 
     /// The proof that the signed checkpoint `older` is no prefix of `newer`, if `root` is what the first leaves of the
     /// newer tree give instead, as `proof` shows.
     pub fn of_prefix(
-        inception: &[u8],
+        accused: impl Into<Accused>,
         older: &SignedHead,
         newer: &SignedHead,
         root: &Hash,
         proof: &[Hash],
     ) -> Option<Self> {
         let (older, newer, proof) = (note(older), note(newer), proof.to_vec());
-        Self::checked(inception, Evidence::Prefix { older, newer, root: *root, proof })
+        Self::checked(accused, Evidence::Prefix { older, newer, root: *root, proof })
     }
 
     /// The proof that two signed trees have different leaves at `position`, if they do.
     pub fn of_leaves(
-        inception: &[u8],
+        accused: impl Into<Accused>,
         position: Position,
         one: ProvenLeaf,
         other: ProvenLeaf,
     ) -> Option<Self> {
         let (one, other) = if one.digest <= other.digest { (one, other) } else { (other, one) };
-        Self::checked(inception, Evidence::Leaves { position, one: Box::new(one), other: Box::new(other) })
+        Self::checked(accused, Evidence::Leaves { position, one: Box::new(one), other: Box::new(other) })
     }
 
-    fn checked(inception: &[u8], evidence: Evidence) -> Option<Self> {
-        let proof = Self { inception: ByteString(inception.to_vec()), evidence };
+    fn checked(accused: impl Into<Accused>, evidence: Evidence) -> Option<Self> {
+        let Accused { inception, succession } = accused.into();
+        let proof = Self { inception, succession, evidence };
         proof.check().is_ok().then_some(proof)
     }
 
@@ -156,8 +190,9 @@ impl Misbehaviour {
     /// # Errors
     /// [`MisbehaviourError`].
     pub fn convict(&self) -> Result<Conviction, MisbehaviourError> {
-        let organisation = OrganisationId::from(StatementId::from_bytes(blake3(&self.inception.0)));
-        let chain_key = inception_of(&self.inception.0)?.chain_key;
+        let succession = Succession::walk(&self.inception.0, &self.succession)?;
+        let organisation = succession.organisation();
+        let chain_key = succession.epochs().latest().key;
         let (how, signed) = self.evidence.check(&organisation, &chain_key)?;
         Ok(Conviction { organisation, how, signed })
     }
@@ -166,14 +201,4 @@ impl Misbehaviour {
 /// A head's signed checkpoint.
 fn note(head: &SignedHead) -> ByteString {
     ByteString(head.note().to_string().into_bytes())
-}
-
-fn inception_of(bytes: &[u8]) -> Result<Organisation, MisbehaviourError> {
-    let statement = Statement::parse(bytes)?;
-    match Payload::decode(statement.header().kind, statement.payload()) {
-        Ok(Payload::Organisation(organisation, _)) if statement.header().organisation.is_none() => {
-            Ok(*organisation)
-        }
-        _ => Err(MisbehaviourError::NotInception),
-    }
 }
