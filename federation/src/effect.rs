@@ -147,6 +147,22 @@ pub enum Event {
     Witnessed(TreeSize),
     /// An organisation signed what contradicts itself.
     Misbehaved(OrganisationId),
+    /// An organisation's new epoch is not followed, because it leaves out what is here.
+    NotFollowed {
+        /// The organisation.
+        organisation: OrganisationId,
+        /// Why.
+        reason: String,
+    },
+    /// Members have answered that they hold no later head of the own chain, whose latest is not known here.
+    Asked {
+        /// Those who have.
+        asked: Vec<OrganisationId>,
+        /// Those who answered last that they hold one, which is not here yet.
+        holding: Vec<OrganisationId>,
+        /// All other members.
+        others: Vec<OrganisationId>,
+    },
     /// An own chain that was behind its head lock has caught up, and the node signs again.
     CaughtUp(TreeSize),
     /// A peer was refused or lost points, and why.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use counterfoil_protocol::chain::head::HeadError;
 use counterfoil_protocol::chain::{Head, SignedHead};
 use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
 use counterfoil_protocol::keys::{PublicKey, Signer};
@@ -18,12 +19,12 @@ use crate::agreement::Crossing;
 use crate::config::{Config, ConfigError};
 use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId, GatherId};
 use crate::evidence::Gathering;
-use crate::exposure::lock_is_missing;
 use crate::input::Input;
 use crate::message::{Announcement, Request, Topic};
 use crate::outbox::{Outbox, Ticket};
 use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
 use crate::replica::{Replica, ReplicaError};
+use crate::seek::{Search, lock_is_missing, lock_is_of_later_epoch};
 use crate::sequencer::{Committed, Sequencer};
 use crate::store::Snapshot;
 use crate::sync::Target;
@@ -77,8 +78,10 @@ pub struct Engine {
     pub(crate) proofs: BTreeMap<OrganisationId, Arc<[u8]>>,
     /// Pairs of heads that the store is to compare.
     pub(crate) suspicions: BTreeMap<OrganisationId, Suspicion>,
-    /// Whether the chain has a head and the head lock none.
-    pub(crate) lacks_lock: bool,
+    /// What is looked for among the peers, where the own latest head is not known.
+    pub(crate) search: Option<Search>,
+    /// Organisations whose new epoch leaves out what is here, and how.
+    pub(crate) not_followed: BTreeMap<OrganisationId, String>,
     pub(crate) candidates: BTreeSet<OrganisationId>,
     /// Agreements, and what is being fetched under them.
     pub(crate) crossing: Crossing,
@@ -116,29 +119,39 @@ impl Engine {
         let mut outbox = Outbox::default();
         let mut sequencer = Sequencer::new(false);
         let mut targets = BTreeMap::new();
-        if let Some(locked) = &snapshot.locked {
-            let locked = Head::parse(locked.clone())
-                .and_then(|head| head.verify(&own.state().description().chain_key))
-                .map_err(|_| StartError::Lock)?;
-            if locked.organisation() != me {
-                return Err(StartError::Lock);
-            }
-            if own.size() < locked.size() {
-                sequencer.hold(
-                    "its data lags behind its head lock; it catches up from its peers first",
-                    &mut outbox,
-                );
-                targets.insert(me, Target::new(locked));
-            } else if own.head().map(SignedHead::hash) != Some(locked.hash()) {
-                own.set_head(locked.clone());
-                let ticket = outbox.ticket();
-                outbox.push(Effect::Persist { ticket, writes: vec![crate::effect::Write::Head(locked)] });
-            }
-        }
         // INVARIANT(1): data alone does not tell whether a later head was let out.
-        let lacks_lock = snapshot.locked.is_none() && own.head().is_some();
-        if lacks_lock {
-            sequencer.freeze(&lock_is_missing(own.head(), None), &mut outbox);
+        let mut search = None;
+        match &snapshot.locked {
+            None if own.head().is_some() => {
+                search = Some(Search::default());
+                sequencer.freeze(&lock_is_missing(own.head(), None), &mut outbox);
+            }
+            None => {}
+            Some(bytes) => {
+                let locked = Head::parse(bytes.clone()).map_err(|_| StartError::Lock)?;
+                match own.state().epochs().open_head(locked.clone()) {
+                    Ok(locked) if own.size() < locked.size() => {
+                        let text = "its data lags behind its head lock; it catches up from its peers first; if they do not \
+                                    have that either, `root recover` gives it up";
+                        sequencer.hold(text, &mut outbox);
+                        search = Some(Search::of(locked.clone()));
+                        targets.insert(me, Target::new(locked));
+                    }
+                    Ok(locked) => {
+                        if own.head().map(SignedHead::hash) != Some(locked.hash()) {
+                            own.set_head(locked.clone());
+                            let ticket = outbox.ticket();
+                            let writes = vec![crate::effect::Write::Head(locked)];
+                            outbox.push(Effect::Persist { ticket, writes });
+                        }
+                    }
+                    Err(HeadError::Epoch { .. }) => {
+                        search = Some(Search::default());
+                        sequencer.freeze(&lock_is_of_later_epoch(&locked), &mut outbox);
+                    }
+                    Err(_) => return Err(StartError::Lock),
+                }
+            }
         }
         let covered = own.head().map_or(0, |head| head.size().0);
         if sequencer.frozen().is_none() && own.size().0 > covered {
@@ -159,7 +172,8 @@ impl Engine {
             targets,
             proofs: snapshot.misbehaved.iter().cloned().collect(),
             suspicions: BTreeMap::new(),
-            lacks_lock,
+            search,
+            not_followed: BTreeMap::new(),
             candidates: BTreeSet::new(),
             crossing,
             gatherings: BTreeMap::new(),
@@ -167,6 +181,10 @@ impl Engine {
             next_round: Millis(0),
             rng: ChaCha8Rng::from_seed(seed),
         };
+        if let Some(text) = engine.key_is_another().filter(|_| engine.frozen().is_none()) {
+            engine.search = Some(Search::default());
+            engine.refuse_to_sign(&text);
+        }
         for chain in &snapshot.chains {
             engine.take_cosignatures(chain.organisation, &chain.cosignatures);
         }
@@ -252,6 +270,15 @@ impl Engine {
     /// Why the node does not sign, if it does not.
     pub fn frozen(&self) -> Option<&str> {
         self.sequencer.frozen()
+    }
+
+    /// Organisations whose new epoch leaves out what is here, and how.
+    pub const fn not_followed(&self) -> &BTreeMap<OrganisationId, String> {
+        &self.not_followed
+    }
+
+    pub(crate) fn chain_key(&self) -> PublicKey {
+        self.identity.chain_key.public_key()
     }
 
     pub(crate) fn witness_key(&self) -> Arc<dyn Signer> {
@@ -367,14 +394,9 @@ impl Engine {
         self.outbox.push(Effect::Notify(Event::Alarm(text.to_owned())));
     }
 
-    /// The own chain has everything under its target: the node signs again.
-    pub(crate) fn caught_up(&mut self) {
-        if let Some(own) = self.replicas.get(&self.me) {
-            let size = own.size();
-            if self.sequencer.thaw() {
-                self.outbox.push(Effect::Notify(Event::CaughtUp(size)));
-            }
-        }
+    /// Signs again, if nothing but the missing end of the chain kept it from that.
+    pub(crate) fn thaw(&mut self) -> bool {
+        self.sequencer.thaw()
     }
 
     /// Sends a request, if the peer has room for another.
@@ -418,5 +440,6 @@ pub(crate) fn announcement(replica: &Replica, with_inception: bool) -> Option<An
         cosignatures: replica.cosignatures().values().cloned().collect(),
         inception: with_inception
             .then(|| counterfoil_protocol::ids::ByteString(replica.inception().to_vec())),
+        succession: Vec::new(),
     })
 }

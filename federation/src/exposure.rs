@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use counterfoil_protocol::chain::SignedHead;
-use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
+use counterfoil_protocol::chain::misbehaviour::{Accused, Misbehaviour};
 use counterfoil_protocol::chain::proof::verify_consistency;
+use counterfoil_protocol::identity::{Succession, epoch_of};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 
@@ -106,14 +107,16 @@ impl Engine {
         let older = self.replicas.get(&organisation).and_then(Replica::under).cloned();
         let is_span = matches!(error, ReplicaError::Span { .. });
         if let Some(older) = older.filter(|_| organisation != self.me && !is_span) {
-            let inception = self.replicas.get(&organisation).map(Replica::inception);
-            if let Some(proof) = inception.and_then(|bytes| Misbehaviour::of(bytes, &older, newer)) {
+            let succession = self.targets.get(&organisation).and_then(|target| target.succession.clone());
+            if let Some(proof) = self.contradiction(succession.as_deref(), &older, newer) {
                 return self.expose(organisation, &proof);
             }
+            let base = self.end_of_epoch(succession.as_deref(), &older, newer);
+            let newer = base.filter(|base| older.size() < base.size()).unwrap_or_else(|| newer.clone());
             if older.size().0 > 0 && older.size() < newer.size() {
                 let (from, to) = (older.size(), newer.size());
                 let request = Request::Consistency { organisation, from, to };
-                let suspicion = Suspicion { older, newer: newer.clone() };
+                let suspicion = Suspicion { older, newer };
                 let purpose = Purpose::Consistency(Box::new(suspicion), error.to_string());
                 if self.send(now, &key, purpose, request) {
                     // Nothing more is asked for under this head until the answer is here.
@@ -147,6 +150,10 @@ impl Engine {
             self.stop_fetching(&organisation);
             return self.penalise(key, 25, error);
         }
+        let gives = verify_consistency(older.size(), &consistency.root, newer.size(), &newer.root(), proof);
+        if older.key() != newer.key() && gives.is_ok() {
+            return self.leaves_out(newer, older);
+        }
         // Not a fault for certain: on another branch of this chain one has no proof that fits. The next round tells of
         // the head again.
         self.forget_target(&organisation);
@@ -156,10 +163,10 @@ impl Engine {
     /// Exposes the organisation when the hashes show that it signed two chains.
     fn judge(&mut self, suspicion: &Suspicion, consistency: &Consistency) -> bool {
         let organisation = suspicion.newer.organisation();
-        let inception = self.replicas.get(&organisation).map(Replica::inception);
+        let accused = self.accused(None, &suspicion.older);
         let (root, proof) = (&consistency.root, &consistency.proof);
-        let found = inception.and_then(|bytes| {
-            Misbehaviour::of_prefix(bytes, &suspicion.older, &suspicion.newer, root, proof)
+        let found = accused.and_then(|accused| {
+            Misbehaviour::of_prefix(accused, &suspicion.older, &suspicion.newer, root, proof)
         });
         if let Some(proof) = &found {
             self.expose(organisation, proof);
@@ -176,6 +183,98 @@ impl Engine {
         }
         self.suspicions.insert(organisation, Suspicion { older, newer });
         self.outbox.push(Effect::Prove { asker: Asker::Engine, organisation, from, to });
+    }
+
+    /// A head arrived that is no later than the one that is here.
+    pub(crate) fn is_older(&mut self, succession: Option<&Succession>, head: SignedHead, here: SignedHead) {
+        if epoch_of(head.seq()) > epoch_of(here.seq()) {
+            // A new epoch, whose later heads may be known already; but if it has less than what is here, it leaves that out.
+            if head.size() <= here.size() {
+                self.leaves_out(&head, &here);
+            }
+            return;
+        }
+        // The former key's heads are held against the one with which its epoch ended.
+        match self.end_of_epoch(succession, &head, &here) {
+            Some(base) => self.suspect(head, base),
+            None if head.key() == here.key() => self.suspect(head, here),
+            None => {}
+        }
+    }
+
+    /// What two heads prove by themselves: of one key they contradict each other; of two, the earlier one contradicts the
+    /// head with which its epoch ended, by the organisation's own word.
+    pub(crate) fn contradiction(
+        &self,
+        succession: Option<&Succession>,
+        one: &SignedHead,
+        other: &SignedHead,
+    ) -> Option<Misbehaviour> {
+        let (earlier, later) = if one.seq() <= other.seq() { (one, other) } else { (other, one) };
+        let base = self.end_of_epoch(succession, earlier, later);
+        // What lies beyond the base was given up, which the honest may have to.
+        let beyond = base.as_ref().is_some_and(|base| earlier.seq() > base.seq());
+        let later = base.as_ref().unwrap_or(later);
+        self.accused(succession, earlier)
+            .filter(|_| !beyond)
+            .and_then(|accused| Misbehaviour::of(accused, earlier, later))
+    }
+
+    /// The head with which the epoch of `earlier` ended, if `later` is of a later one.
+    fn end_of_epoch(
+        &self,
+        succession: Option<&Succession>,
+        earlier: &SignedHead,
+        later: &SignedHead,
+    ) -> Option<SignedHead> {
+        let (ended, next) = (epoch_of(earlier.seq()), epoch_of(later.seq()));
+        if ended >= next {
+            return None;
+        }
+        let known = self.replicas.get(&earlier.organisation()).map(|replica| replica.state().epochs());
+        let told = succession.map(Succession::epochs);
+        let mut epochs = told.into_iter().chain(known).filter_map(|epochs| epochs.get(ended + 1));
+        epochs.next()?.base.clone()
+    }
+
+    /// What leads to the key that signed a head.
+    fn accused(&self, succession: Option<&Succession>, head: &SignedHead) -> Option<Accused> {
+        let organisation = head.organisation();
+        let known = self.replicas.get(&organisation).and_then(|replica| replica.accused(&head.key()));
+        let target = self.targets.get(&organisation).and_then(|target| target.succession.as_deref());
+        let told = || succession.or(target).and_then(|succession| succession.accused(&head.key()));
+        known.or_else(told)
+    }
+
+    /// A new epoch leaves out what the organisation had signed before and what is here: it is not followed. It proves no
+    /// misbehaviour, since the honest may have lost that; but nothing that rests on it is let go here.
+    fn leaves_out(&mut self, newer: &SignedHead, here: &SignedHead) {
+        let organisation = newer.organisation();
+        let reason = format!(
+            "its new epoch, head {} of {} statements, does not go on from head {} of {} statements, which is here and which \
+             its former chain key signed",
+            newer.seq(),
+            newer.size(),
+            here.seq(),
+            here.size()
+        );
+        self.targets.remove(&organisation);
+        if self.not_followed.insert(organisation, reason.clone()).is_none() {
+            self.outbox.push(Effect::Notify(Event::NotFollowed { organisation, reason }));
+        }
+    }
+
+    /// Whether a head is of an epoch that is not followed, or of another one than the epoch of that number that is known here.
+    pub(crate) fn is_left_out(&mut self, head: &SignedHead) -> bool {
+        let organisation = head.organisation();
+        let Some(replica) = self.replicas.get(&organisation) else { return false };
+        let (epochs, number) = (replica.state().epochs(), epoch_of(head.seq()));
+        let is_other = epochs.get(number).is_some_and(|epoch| epoch.key.id() != head.key());
+        if is_other && let Some(here) = replica.head().cloned() {
+            self.leaves_out(head, &here);
+            return true;
+        }
+        number > epochs.latest().number && self.not_followed.contains_key(&organisation)
     }
 
     /// The store's answer to [`Self::suspect`].
@@ -203,33 +302,4 @@ impl Engine {
             Effect::Respond { channel, response }
         });
     }
-
-    /// A peer holds a head of this very organisation that this node has not signed.
-    // INVARIANT(1): whoever else signs with these keys, this node adds nothing to it.
-    pub(crate) fn own_head_elsewhere(&mut self, head: &SignedHead) {
-        let what = format!("head {} of {} statements", head.seq(), head.size());
-        if self.lacks_lock {
-            let own = self.replicas.get(&self.me).and_then(Replica::head).cloned();
-            let text = lock_is_missing(own.as_ref(), Some(head));
-            return self.refuse_to_sign(&text);
-        }
-        self.alarm(&format!(
-            "a peer holds {what} of this organisation, which this node did not sign: another node signs with its keys"
-        ));
-    }
-}
-
-/// What is wrong, and what to do, when there is a chain but no head lock.
-pub(crate) fn lock_is_missing(own: Option<&SignedHead>, elsewhere: Option<&SignedHead>) -> String {
-    let describe = |head: &SignedHead| format!("head {} of {} statements", head.seq(), head.size());
-    let here = own.map_or_else(|| "no head".to_owned(), describe);
-    let there = elsewhere
-        .map(|head| format!("; a peer holds {}, which is later", describe(head)))
-        .unwrap_or_default();
-    format!(
-        "head.lock is missing, while the data ends with {here}{there}; without it nobody knows here whether a later head \
-         was signed, and a second one with the same number would prove a fork; stop the node and put head.lock back from \
-         where this node ran last; if it is lost, peers say with `sync status` how far they have this chain, and this \
-         node must not sign before it has all of that and its operators have established that nothing else was signed"
-    )
 }

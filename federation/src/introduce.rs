@@ -6,8 +6,8 @@ use counterfoil_protocol::keys::PublicKey;
 use crate::effect::{ChannelId, Effect, Event, ExchangeId};
 use crate::engine::Engine;
 use crate::message::{Introduction, Placed, Request, Response};
-use crate::peer::{Peer, Purpose, check_introduction};
-use crate::sync::Target;
+use crate::peer::{Introduced, Peer, Purpose, check_introduction};
+use crate::sync::{Origin, Target};
 use crate::time::Millis;
 
 impl Engine {
@@ -123,7 +123,7 @@ impl Engine {
         if mesh != Some(introduction.mesh) {
             return Err("this node takes part in another mesh, or in none yet".into());
         }
-        let (empty, head) = match check_introduction(introduction, &key, now) {
+        let Introduced { empty, head, succession } = match check_introduction(introduction, &key, now) {
             Ok(introduced) => introduced,
             Err(error) => {
                 self.penalise(key, 50, &error.to_string());
@@ -140,7 +140,8 @@ impl Engine {
         if admitted {
             self.candidates.remove(&organisation);
             self.replicas.entry(organisation).or_insert(empty);
-            self.consider(now, head, Some(key));
+            let succession = self.succession(&organisation, &succession).ok().flatten();
+            self.consider(now, head, Origin { source: Some(key), succession });
         } else if self.candidates.len() < self.config.candidates_max {
             self.candidates.insert(organisation);
         }

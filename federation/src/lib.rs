@@ -26,6 +26,8 @@
 //! | [`replica`] | a chain as far as it is known here, own or foreign |
 //! | [`peer`] | who a connection speaks for, and what it may cost |
 //! | `introduce`, `sync` | introductions; heads, backfill with proofs, and serving both |
+//! | [`recover`] | what a recovery goes on from, and what it writes |
+//! | `seek` | a node that has lost track of its own heads |
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
 //! | `agreement` | what is for parties alone: who is given it, and how they get it later |
 //! | [`evidence`] | what members are asked for a decision, and how long it waits |
@@ -42,7 +44,9 @@ mod introduce;
 pub mod message;
 pub mod outbox;
 pub mod peer;
+pub mod recover;
 pub mod replica;
+mod seek;
 pub mod sequencer;
 pub mod store;
 mod sync;

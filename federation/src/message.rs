@@ -63,6 +63,9 @@ pub struct Announcement {
     /// The inception, for a receiver that does not know the organisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inception: Option<ByteString>,
+    /// The versions of the organisation that lead to the chain key of the head, for a receiver that knows an earlier one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succession: Vec<ByteString>,
 }
 
 /// One entry of a chain.

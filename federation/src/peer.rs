@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counterfoil_protocol::chain::SignedHead;
-use counterfoil_protocol::ids::OrganisationId;
+use counterfoil_protocol::ids::{ByteString, OrganisationId};
 use counterfoil_protocol::keys::PublicKey;
 
 use crate::config::Config;
@@ -112,7 +112,18 @@ pub enum IntroductionError {
     NoInception,
 }
 
-/// Checks who `peer` speaks for. Gives the organisation, the inception's replica, and the head that it brought.
+/// What an introduction brought.
+#[derive(Debug, Clone)]
+pub struct Introduced {
+    /// The organisation's chain, of which the inception alone is known.
+    pub empty: Replica,
+    /// Its head.
+    pub head: SignedHead,
+    /// The versions of the organisation that lead to the head's chain key.
+    pub succession: Vec<ByteString>,
+}
+
+/// Checks who `peer` speaks for.
 ///
 /// # Errors
 /// [`IntroductionError`].
@@ -120,14 +131,13 @@ pub fn check_introduction(
     introduction: &Introduction,
     peer: &PublicKey,
     now: Millis,
-) -> Result<(Replica, SignedHead), IntroductionError> {
+) -> Result<Introduced, IntroductionError> {
     let inception = introduction.standing.first().ok_or(IntroductionError::NoInception)?;
     let empty = Replica::new(inception.statement.0.as_slice().into())?;
-    let head = empty.open_head(&introduction.head).map_err(ReplicaError::from)?;
-    let whole = Replica::from_standing(&introduction.standing, &head)?;
+    let (whole, head) = Replica::from_standing(&introduction.standing, &introduction.head)?;
     let organisation = whole.organisation();
     if whole.state().node(peer, now.timestamp()).is_none() {
         return Err(IntroductionError::NotBound(organisation));
     }
-    Ok((empty, head))
+    Ok(Introduced { empty, head, succession: whole.succession() })
 }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use counterfoil_protocol::chain::head::{Head, HeadError};
+use counterfoil_protocol::chain::misbehaviour::Accused;
 use counterfoil_protocol::chain::proof::{ProofError, verify_consistency};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
-use counterfoil_protocol::identity::OrganisationState;
-use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
-use counterfoil_protocol::statement::{EnvelopeError, Refusal, Statement, Verified, verify};
+use counterfoil_protocol::identity::{Epoch, OrganisationState, RecoveryError};
+use counterfoil_protocol::ids::{ByteString, KeyId, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::statement::{EnvelopeError, Kind, Refusal, Statement, Verified, verify};
 
 use crate::effect::Write;
 use crate::message::{Entry, Page, Placed};
-use crate::store::{ChainSnapshot, reopen};
+use crate::store::ChainSnapshot;
 use crate::time::Millis;
 
 /// What is known of one chain.
@@ -73,6 +74,17 @@ pub enum ReplicaError {
     /// The inception is missing.
     #[error("the inception is missing")]
     NoInception,
+    /// The chain does not go on from the head that its recovery names.
+    #[error("position {position}: {error}")]
+    Recovery {
+        /// Where.
+        position: Position,
+        /// What is wrong.
+        error: RecoveryError,
+    },
+    /// The head is signed by a key that the chain under it does not bring.
+    #[error("the chain under the head does not bring the chain key that signed it")]
+    Epoch,
 }
 
 /// What a page added.
@@ -117,19 +129,17 @@ impl Replica {
         let (_, inception) = snapshot.standing.first().ok_or(ReplicaError::NoInception)?;
         let mut replica = Self::new(inception.clone())?;
         let mut digest_at_head = None;
-        let head = match &snapshot.head {
-            Some(bytes) => Some(reopen(bytes, &replica.state.description().chain_key)?),
-            None => None,
-        };
+        let head = snapshot.head.as_ref().map(|bytes| Head::parse(bytes.clone())).transpose()?;
         for (position, bytes) in &snapshot.standing {
             replica.state.skip_to(*position);
-            if head.as_ref().is_some_and(|head| !head.size().contains(*position)) && digest_at_head.is_none()
-            {
+            let is_behind = |head: &Head| !head.claimed_size().contains(*position);
+            if head.as_ref().is_some_and(is_behind) && digest_at_head.is_none() {
                 digest_at_head = Some(replica.state.standing_digest());
             }
             replica.admit(bytes.clone())?;
         }
         replica.state.skip_to(snapshot.range.size().next_position());
+        let head = head.map(|head| replica.state.epochs().open_head(head)).transpose()?;
         let digest = digest_at_head.unwrap_or_else(|| replica.state.standing_digest());
         if head.as_ref().is_some_and(|head| head.standing() != digest) {
             return Err(ReplicaError::Standing);
@@ -140,25 +150,30 @@ impl Replica {
         Ok(replica)
     }
 
-    /// A chain of which only the standing statements under `head` are known; all of them, as the head's digest proves.
+    /// A chain of which only the standing statements under `head` are known; all of them, as the head's digest proves. Gives
+    /// the head too, which the key that they lead to has signed.
     ///
     /// # Errors
     /// [`ReplicaError`].
-    pub fn from_standing(standing: &[Placed], head: &SignedHead) -> Result<Self, ReplicaError> {
+    pub fn from_standing(standing: &[Placed], head: &ByteString) -> Result<(Self, SignedHead), ReplicaError> {
+        let head = Head::parse(head.0.as_slice())?;
         let inception = standing.first().ok_or(ReplicaError::NoInception)?;
         let mut replica = Self::new(inception.statement.0.as_slice().into())?;
         for placed in standing {
-            if !head.size().contains(placed.position) || placed.position < replica.state.next_position() {
+            if !head.claimed_size().contains(placed.position)
+                || placed.position < replica.state.next_position()
+            {
                 let to = placed.position.0;
                 return Err(ReplicaError::Span { from: replica.state.next_position(), to });
             }
             replica.state.skip_to(placed.position);
             replica.admit(placed.statement.0.as_slice().into())?;
         }
+        let head = replica.state.epochs().open_head(head)?;
         if replica.state.standing_digest() != head.standing() {
             return Err(ReplicaError::Standing);
         }
-        Ok(replica)
+        Ok((replica, head))
     }
 
     fn admit(&mut self, bytes: Arc<[u8]>) -> Result<Verified, ReplicaError> {
@@ -246,12 +261,26 @@ impl Replica {
         self.head = Some(head);
     }
 
-    /// Checks a head's signatures with this chain's key.
-    ///
-    /// # Errors
-    /// [`HeadError`].
-    pub fn open_head(&self, bytes: &ByteString) -> Result<SignedHead, HeadError> {
-        Head::parse(bytes.0.as_slice())?.verify(&self.state.description().chain_key)
+    /// The versions of the organisation that lead to its latest chain key; none where that is its first.
+    pub fn succession(&self) -> Vec<ByteString> {
+        self.versions(self.state.epochs().latest())
+    }
+
+    fn versions(&self, epoch: &Epoch) -> Vec<ByteString> {
+        let leads_there = |verified: &&Arc<Verified>| {
+            verified.kind() == Kind::Organisation && (1..=epoch.since.0).contains(&verified.position().0)
+        };
+        self.standing
+            .iter()
+            .filter(leads_there)
+            .map(|verified| ByteString(verified.bytes().to_vec()))
+            .collect()
+    }
+
+    /// What leads to this chain key, if it is or was one of this organisation's.
+    pub fn accused(&self, key: &KeyId) -> Option<Accused> {
+        let epoch = self.state.epochs().of_key(key)?;
+        Some(Accused { inception: ByteString(self.inception.to_vec()), succession: self.versions(epoch) })
     }
 
     /// Takes in a page of entries under `head`, all or nothing.
@@ -275,6 +304,11 @@ impl Replica {
             match entry {
                 Entry::Statement(bytes) => {
                     let statement = next.admit(bytes.0.as_slice().into())?;
+                    if let Some(recovery) = statement.payload().recovery() {
+                        recovery
+                            .check_tree(position, &next.range.root())
+                            .map_err(|error| ReplicaError::Recovery { position, error })?;
+                    }
                     next.range.append(statement.leaf_digest().leaf_hash());
                     writes.push(Write::Statement(Arc::new(statement.clone())));
                     verified.push(statement);
@@ -290,6 +324,9 @@ impl Replica {
         let (size, root) = (next.range.size(), next.range.root());
         verify_consistency(size, &root, head.size(), &head.root(), &page.proof)?;
         let complete = size == head.size();
+        if complete && next.state.epochs().at(size).key.id() != head.key() {
+            return Err(ReplicaError::Epoch);
+        }
         next.under = Some(head.clone());
         if complete {
             if next.state.standing_digest() != head.standing() {

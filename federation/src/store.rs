@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use counterfoil_protocol::chain::CompactRange;
 use counterfoil_protocol::chain::proof::{MissingSubtree, Subtrees, consistency_proof, root};
 use counterfoil_protocol::chain::tree::LeafDigest;
-use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, TreeSize};
 use counterfoil_protocol::mesh::{Audience, Charter};
 use counterfoil_protocol::statement::Statement;
@@ -123,12 +123,4 @@ pub fn consistency(
     to: TreeSize,
 ) -> Result<Consistency, MissingSubtree> {
     Ok(Consistency { root: root(source, from)?, proof: consistency_proof(source, from, to)? })
-}
-
-/// Opens a head that this store wrote earlier.
-pub(crate) fn reopen(
-    bytes: &Arc<[u8]>,
-    chain_key: &counterfoil_protocol::keys::PublicKey,
-) -> Result<SignedHead, counterfoil_protocol::chain::head::HeadError> {
-    counterfoil_protocol::chain::Head::parse(bytes.clone())?.verify(chain_key)
 }

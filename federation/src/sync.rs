@@ -1,18 +1,20 @@
 //! Heads and what lies under them: announced as hints, compared by head vectors, fetched by pull, accepted by proof.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use counterfoil_protocol::chain::cosignature::{cosign, verify_line, witness_name};
-use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
+use counterfoil_protocol::chain::head::HeadError;
 use counterfoil_protocol::chain::note::{Note, SignatureLine};
 use counterfoil_protocol::chain::{Head, SignedHead};
+use counterfoil_protocol::identity::{Succession, epoch_of};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 use rand_chacha::rand_core::Rng;
 
 use crate::effect::{ChannelId, Effect, Event, ExchangeId, GossipId, Judgement, Write};
 use crate::engine::{Engine, announcement};
-use crate::message::{Announcement, Known, Page, Request, Response, Topic};
+use crate::message::{Announcement, Known, MESSAGE_BYTES_MAX, Page, Request, Response, Topic};
 use crate::peer::Purpose;
 use crate::replica::Replica;
 use crate::time::Millis;
@@ -20,17 +22,37 @@ use crate::time::Millis;
 /// A head that is known but under which not everything is here yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
-    head: SignedHead,
+    pub(crate) head: SignedHead,
     /// Who has it, as far as is known.
     pub(crate) source: Option<PublicKey>,
     /// The request under way for it.
     fetching: Option<PublicKey>,
+    /// What leads to its chain key, where that is not known here yet.
+    pub(crate) succession: Option<Arc<Succession>>,
 }
 
 impl Target {
     pub(crate) const fn new(head: SignedHead) -> Self {
-        Self { head, source: None, fetching: None }
+        Self { head, source: None, fetching: None, succession: None }
     }
+
+    pub(crate) fn of(head: SignedHead, origin: Origin) -> Self {
+        Self { head, source: origin.source, fetching: None, succession: origin.succession }
+    }
+
+    /// Whether nobody is being asked for it.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.fetching.is_none()
+    }
+}
+
+/// Where a head came from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Origin {
+    /// Who told of it.
+    pub(crate) source: Option<PublicKey>,
+    /// What leads to its chain key, where that is not known here yet.
+    pub(crate) succession: Option<Arc<Succession>>,
 }
 
 impl Engine {
@@ -164,7 +186,10 @@ impl Engine {
 
     /// What to answer to a head vector: heads that are newer here, are others with the same number, or have more
     /// cosignatures.
+    // INVARIANT(11): an answer fits into one message, beside proofs; what is left out comes with the next round.
     fn newer_heads(&self, known: &[Known]) -> Vec<Announcement> {
+        let mut room = MESSAGE_BYTES_MAX / 2;
+        let is_first_epoch = |seq| epoch_of(seq) == 0;
         let find = |organisation: &OrganisationId| known.iter().find(|k| k.organisation == *organisation);
         self.replicas
             .iter()
@@ -179,8 +204,23 @@ impl Engine {
                                 || replica.cosignatures().len() > usize::from(known.cosignatures))
                 }
             })
-            .filter_map(|(organisation, replica)| announcement(replica, find(organisation).is_none()))
+            .filter_map(|(organisation, replica)| {
+                let known = find(organisation);
+                let mut told = announcement(replica, known.is_none())?;
+                let seq = replica.head()?.seq();
+                if !is_first_epoch(seq) && known.is_none_or(|known| epoch_of(known.seq) < epoch_of(seq)) {
+                    told.succession = replica.succession();
+                }
+                Some(told)
+            })
             .take(64)
+            .take_while(|told| {
+                let lines: usize = told.cosignatures.iter().map(String::len).sum();
+                let versions: usize = told.inception.iter().chain(&told.succession).map(|b| b.0.len()).sum();
+                let fits = room.checked_sub(told.head.0.len() + lines + versions);
+                room = fits.unwrap_or_default();
+                fits.is_some()
+            })
             .collect()
     }
 
@@ -233,8 +273,9 @@ impl Engine {
         {
             replica.seen = now;
         }
+        self.note_asked(key, heads);
         for announcement in heads.iter().take(64) {
-            if let Err(reason) = self.take_announcement(now, key, announcement) {
+            if let Err(reason) = self.take_announcement(now, key, announcement, false) {
                 self.penalise(key, 20, reason);
             }
         }
@@ -254,7 +295,7 @@ impl Engine {
         } else {
             match counterfoil_protocol::codec::decode::<Announcement>(bytes, crate::message::GOSSIP_BYTES_MAX)
             {
-                Ok(announcement) => match self.take_announcement(now, key, &announcement) {
+                Ok(announcement) => match self.take_announcement(now, key, &announcement, true) {
                     Ok(judgement) => judgement,
                     Err(_) => Judgement::Reject,
                 },
@@ -276,6 +317,7 @@ impl Engine {
         now: Millis,
         key: PublicKey,
         announcement: &Announcement,
+        is_hint: bool,
     ) -> Result<Judgement, &'static str> {
         let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
         let organisation = head.organisation();
@@ -294,10 +336,24 @@ impl Engine {
                 vacant.insert(replica)
             }
         };
-        let head =
-            replica.open_head(&announcement.head).map_err(|_| "it announced a head that does not verify")?;
         let is_current = replica.head().map(SignedHead::hash) == Some(head.hash());
-        let judgement = self.consider(now, head, Some(key));
+        let unverified = "it announced a head that does not verify";
+        let (head, succession) = match replica.state().epochs().open_head(head.clone()) {
+            Ok(head) => (head, None),
+            // Of an epoch that is not known here: what leads to its key is needed first.
+            Err(HeadError::Epoch { .. } | HeadError::Key { .. }) => {
+                let Some(succession) = self.succession(&organisation, &announcement.succession)? else {
+                    if is_hint {
+                        self.ask_heads(now, key);
+                    }
+                    return Ok(Judgement::Ignore);
+                };
+                let head = succession.epochs().open_by_seq(head).map_err(|_| unverified)?;
+                (head, Some(succession))
+            }
+            Err(_) => return Err(unverified),
+        };
+        let judgement = self.consider(now, head, Origin { source: Some(key), succession });
         if is_current {
             let before = self.replicas.get(&organisation).map_or(0, |replica| replica.cosignatures().len());
             self.take_cosignatures(organisation, &announcement.cosignatures);
@@ -310,43 +366,63 @@ impl Engine {
         Ok(judgement)
     }
 
+    /// What leads to the chain keys of an organisation's later epochs, as somebody says.
+    pub(crate) fn succession(
+        &self,
+        organisation: &OrganisationId,
+        statements: &[ByteString],
+    ) -> Result<Option<Arc<Succession>>, &'static str> {
+        let Some(replica) = self.replicas.get(organisation).filter(|_| !statements.is_empty()) else {
+            return Ok(None);
+        };
+        let succession = Succession::walk(replica.inception(), statements)
+            .map_err(|_| "it sent versions of an organisation that do not follow from each other")?;
+        Ok(Some(Arc::new(succession)))
+    }
+
     /// Looks at a head whose signatures are checked: older, the same, contradicting, or newer and to be fetched.
-    pub(crate) fn consider(&mut self, now: Millis, head: SignedHead, source: Option<PublicKey>) -> Judgement {
+    pub(crate) fn consider(&mut self, now: Millis, head: SignedHead, origin: Origin) -> Judgement {
         let organisation = head.organisation();
         let Some(replica) = self.replicas.get_mut(&organisation) else { return Judgement::Ignore };
-        let known =
-            self.targets.get(&organisation).map(|target| &target.head).into_iter().chain(replica.head());
-        let proof = known.clone().find_map(|known| Misbehaviour::of(replica.inception(), known, &head));
-        let is_newer = known.clone().all(|known| head.seq() > known.seq() && head.size() > known.size());
+        if replica.head().map(SignedHead::hash) == Some(head.hash()) {
+            replica.seen = replica.seen.max(now);
+            return Judgement::Ignore;
+        }
+        let target = self.targets.get(&organisation);
+        let succession = origin.succession.clone().or_else(|| target.and_then(|t| t.succession.clone()));
+        let known: Vec<SignedHead> =
+            target.map(|target| &target.head).into_iter().chain(replica.head()).cloned().collect();
+        let proof = known.iter().find_map(|known| self.contradiction(succession.as_deref(), known, &head));
         if let Some(proof) = proof {
             self.expose(organisation, &proof);
             // A conflicting head that is validly signed travels on, or the proof would not reach everybody.
             return Judgement::Accept;
         }
-        if replica.head().map(SignedHead::hash) == Some(head.hash()) {
-            replica.seen = replica.seen.max(now);
-            return Judgement::Ignore;
-        }
         if let Some(target) = self.targets.get_mut(&organisation).filter(|t| t.head.hash() == head.hash()) {
             // Somebody else has what is being looked for: ask there when the present source fails.
-            target.source = target.source.or(source);
+            target.source = target.source.or(origin.source);
             return Judgement::Ignore;
         }
-        if self.has_misbehaved(&organisation) {
+        if self.has_misbehaved(&organisation) || self.is_left_out(&head) {
             return Judgement::Ignore;
         }
-        if !is_newer {
-            if let Some(known) = self.replicas.get(&organisation).and_then(Replica::head).cloned() {
-                self.suspect(head, known);
+        let is_own_search = organisation == self.me && self.search.is_some();
+        // What is looked for in the head lock's name may be nowhere, and something less somewhere.
+        let here = if is_own_search { known.last() } else { None };
+        let mut compared = here.map_or(known.as_slice(), std::slice::from_ref).iter();
+        if !compared.all(|known| head.seq() > known.seq() && head.size() > known.size()) {
+            if let Some(here) = self.replicas.get(&organisation).and_then(Replica::head).cloned() {
+                self.is_older(succession.as_deref(), head, here);
             }
             return Judgement::Ignore;
         }
         if organisation == self.me {
-            self.own_head_elsewhere(&head);
+            self.own_head_elsewhere(head, Origin { succession, ..origin });
             return Judgement::Ignore;
         }
         let fetching = self.targets.get(&organisation).and_then(|target| target.fetching);
-        self.targets.insert(organisation, Target { head, source, fetching });
+        let target = Target { fetching, ..Target::of(head, Origin { succession, ..origin }) };
+        self.targets.insert(organisation, target);
         Judgement::Accept
     }
 

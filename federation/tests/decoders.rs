@@ -33,6 +33,7 @@ fn announcement() -> Announcement {
     Announcement {
         head: ByteString(vec![1; 200]),
         cosignatures: vec!["line\n".into()],
+        succession: vec![ByteString(vec![9; 40])],
         inception: Some(ByteString(vec![2; 200])),
     }
 }

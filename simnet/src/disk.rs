@@ -113,6 +113,17 @@ impl Disk {
         self.chains = backup;
     }
 
+    /// The head lock is lost with its disk.
+    pub fn lose_lock(&mut self) {
+        self.lock = None;
+    }
+
+    /// Writes what a recovery brings, and puts its head into the head lock, whatever that held.
+    pub fn recover(&mut self, writes: Vec<Write>, head: SignedHead) {
+        writes.into_iter().for_each(|write| self.apply(write));
+        self.lock = Some(head);
+    }
+
     /// A copy of everything that is durable, head lock and all: what two machines with one organisation's keys begin with.
     pub fn copy(&self) -> Self {
         let (chains, misbehaved) = (self.chains.clone(), self.misbehaved.clone());

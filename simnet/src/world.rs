@@ -14,6 +14,7 @@ use counterfoil_federation::{Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::codec;
+use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::{MeshId, OrganisationId};
 use counterfoil_protocol::keys::{PublicKey, Signer};
 use counterfoil_protocol::mesh::Charter;
@@ -122,6 +123,18 @@ impl World {
         Ok(())
     }
 
+    /// Goes on in a new epoch from what is on the disk of a host that is down, and starts it.
+    ///
+    /// # Errors
+    /// Why there is nothing to recover, or it does not start.
+    pub fn recover(&mut self, index: usize) -> Result<(), String> {
+        let now = self.now.timestamp();
+        let Some(host) = self.hosts.get_mut(index) else { return Ok(()) };
+        let head = host.recover(now)?;
+        self.note(format!("recover {index}, {head:?}"));
+        self.start(index)
+    }
+
     /// Stops a host at once. Of what its disk was about to write, a random part survives.
     pub fn crash(&mut self, index: usize) {
         let queued = self.hosts.get(index).map_or(0, |host| host.disk.queued() as u64);
@@ -195,7 +208,7 @@ impl World {
         let Some(host) = self.hosts.get(of) else { return Err(format!("there is no host {of}")) };
         let mut second = Host::new(host.organisation.clone());
         second.disk = host.disk.copy();
-        second.appended = host.appended;
+        (second.appended, second.epoch) = (host.appended, host.epoch);
         for other in (0..face).filter(|other| *other != of) {
             let unseen = if shown.contains(&other) { of } else { face };
             self.apart.insert((unseen.min(other), unseen.max(other)));
@@ -365,7 +378,8 @@ impl World {
     fn open(&self, announcement: &Announcement) -> Option<counterfoil_protocol::chain::SignedHead> {
         let head = Head::parse(announcement.head.0.as_slice()).ok()?;
         let host = self.hosts.iter().find(|host| host.id() == head.organisation())?;
-        head.verify(&host.organisation.chain_key.public_key()).ok()
+        let epoch = epoch_of(head.claimed_seq());
+        head.verify(&host.organisation.epoch_key(epoch).public_key()).ok()
     }
 
     fn submit(

@@ -147,7 +147,7 @@ fn an_older_head_of_another_branch_is_found_out_by_the_own_store() {
         };
         let head = old.sign(guilty.chain_key.as_ref()).unwrap();
         let head = counterfoil_protocol::ids::ByteString(head.bytes().to_vec());
-        let told = Announcement { head, cosignatures: Vec::new(), inception: None };
+        let told = Announcement { head, cosignatures: Vec::new(), inception: None, succession: Vec::new() };
         let bytes = counterfoil_federation::message::encode(&told).unwrap();
         let (peer, gossip) = (world.key(2), GossipId(1 << 60));
         world.input(1, Input::Heard { peer, gossip, topic: Topic::Heads, bytes });

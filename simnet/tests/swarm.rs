@@ -120,6 +120,7 @@ fn two_nodes_with_one_key_are_exposed_to_everybody() {
         head: counterfoil_protocol::ids::ByteString(forged.bytes().to_vec()),
         cosignatures: Vec::new(),
         inception: None,
+        succession: Vec::new(),
     };
     // It reaches one honest host only.
     let bytes = counterfoil_federation::message::encode(&announcement).unwrap();

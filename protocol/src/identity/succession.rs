@@ -3,7 +3,8 @@
 
 use super::epoch::Epochs;
 use super::state::OrganisationState;
-use crate::ids::{ByteString, OrganisationId};
+use crate::chain::misbehaviour::Accused;
+use crate::ids::{ByteString, KeyId, OrganisationId};
 use crate::limits::SUCCESSION_BYTES_MAX;
 use crate::statement::{Kind, Payload, Refusal, Statement, verify};
 
@@ -11,6 +12,10 @@ use crate::statement::{Kind, Payload, Refusal, Statement, verify};
 #[derive(Debug, Clone)]
 pub struct Succession {
     state: OrganisationState,
+    inception: ByteString,
+    statements: Vec<ByteString>,
+    /// How many statements lead to each epoch, the first included.
+    until: Vec<usize>,
 }
 
 impl Succession {
@@ -26,8 +31,8 @@ impl Succession {
             let text = format!("a succession of epochs has at most {SUCCESSION_BYTES_MAX} bytes");
             return Err(Refusal::Identity(text));
         }
-        let inception = parse(inception)?;
-        let mut state = OrganisationState::from_inception(&inception)?;
+        let first = parse(inception)?;
+        let mut state = OrganisationState::from_inception(&first)?;
         let mut follow = |statement: Statement| {
             let payload = Payload::decode(statement.header().kind, statement.payload());
             if let Ok(Payload::Organisation(next, _)) = &payload
@@ -40,13 +45,27 @@ impl Succession {
             }
             let authentic = state.authenticate(statement)?;
             let verified = verify(&state, authentic)?;
-            state.apply(&verified)
+            state.apply(&verified)?;
+            Ok(state.epochs().latest().number)
         };
-        follow(inception)?;
-        for bytes in statements {
-            follow(parse(&bytes.0)?)?;
+        let mut epochs = follow(first)?;
+        let mut until = vec![0];
+        for (number, bytes) in statements.iter().enumerate() {
+            let now = follow(parse(&bytes.0)?)?;
+            if now > epochs {
+                until.push(number.saturating_add(1));
+            }
+            epochs = now;
         }
-        Ok(Self { state })
+        let inception = ByteString(inception.to_vec());
+        Ok(Self { state, inception, statements: statements.to_vec(), until })
+    }
+
+    /// What leads to this chain key, if it is one of those that it tells of.
+    pub fn accused(&self, key: &KeyId) -> Option<Accused> {
+        let epoch = usize::try_from(self.epochs().of_key(key)?.number).ok()?;
+        let succession = self.statements.get(..*self.until.get(epoch)?)?.to_vec();
+        Some(Accused { inception: self.inception.clone(), succession })
     }
 
     /// The organisation.
