@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use counterfoil_federation::message::Entry;
+use counterfoil_federation::replica::Replica;
 use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
 use counterfoil_protocol::chain::proof::Subtrees;
 use counterfoil_protocol::chain::tile::{TileId, TileSubtrees, hashes_of};
 use counterfoil_protocol::chain::tree::LeafDigest;
-use counterfoil_protocol::chain::{CompactRange, Hash};
+use counterfoil_protocol::chain::{CompactRange, Hash, Head};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId};
-use counterfoil_protocol::statement::Statement;
+use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use rocksdb::{Direction, IteratorMode};
 
-use super::batch::{STATEMENT, WITHHELD};
+use super::batch::{ChainRecord, STATEMENT, WITHHELD};
 use super::{Store, StoreError, family, key, tile_key};
 
 /// One chain of the store, for proofs and entries.
@@ -61,24 +62,7 @@ impl Store {
         let mut snapshot = Snapshot::default();
         for organisation in self.organisations(family::CHAINS)? {
             let Some(record) = self.read_record(&organisation)? else { continue };
-            let mut standing = Vec::new();
-            for position in self.standing_positions(&organisation)? {
-                match self.entry(&organisation, position)? {
-                    Some(StoredEntry::Statement(bytes)) => standing.push((position, bytes)),
-                    _ => {
-                        return Err(StoreError::Damaged(format!(
-                            "standing statement {position} of {organisation}"
-                        )));
-                    }
-                }
-            }
-            snapshot.chains.push(ChainSnapshot {
-                organisation,
-                range: record.range,
-                standing,
-                head: record.head.map(|head| head.0.into()),
-                cosignatures: record.cosignatures,
-            });
+            snapshot.chains.push(self.chain_snapshot(&organisation, record)?);
         }
         for organisation in self.organisations(family::MISBEHAVIOUR)? {
             if let Some(proof) = self.misbehaviour(&organisation)? {
@@ -87,6 +71,30 @@ impl Store {
         }
         snapshot.mesh = self.mesh()?.map(|(mesh, charter, _)| (mesh, charter));
         Ok(snapshot)
+    }
+
+    fn chain_snapshot(
+        &self,
+        organisation: &OrganisationId,
+        record: ChainRecord,
+    ) -> Result<ChainSnapshot, StoreError> {
+        let mut standing = Vec::new();
+        for position in self.standing_positions(organisation)? {
+            match self.entry(organisation, position)? {
+                Some(StoredEntry::Statement(bytes)) => standing.push((position, bytes)),
+                _ => {
+                    let what = format!("standing statement {position} of {organisation}");
+                    return Err(StoreError::Damaged(what));
+                }
+            }
+        }
+        Ok(ChainSnapshot {
+            organisation: *organisation,
+            range: record.range,
+            standing,
+            head: record.head.map(|head| head.0.into()),
+            cosignatures: record.cosignatures,
+        })
     }
 
     fn organisations(&self, name: &str) -> Result<Vec<OrganisationId>, StoreError> {
@@ -255,7 +263,8 @@ impl Store {
             .collect()
     }
 
-    /// Reads every entry of every chain, recomputes the trees and compares ids, ranges and heads.
+    /// Reads every entry of every chain, recomputes the trees and compares ids, ranges and heads; verifies what changes
+    /// standing, and each head with the chain key of its epoch.
     ///
     /// # Errors
     /// [`StoreError`] when the database cannot be read at all.
@@ -265,11 +274,13 @@ impl Store {
             let Some(record) = self.read_record(&organisation)? else { continue };
             report.chains += 1;
             let mut range = CompactRange::default();
+            let head = record.head.as_ref().and_then(|head| Head::parse(head.0.as_slice()).ok());
+            let mut root_at_head = None;
             while range.size() < record.range.size() {
                 let position = range.size().next_position();
                 let leaf = match self.entry(&organisation, position) {
                     Ok(Some(StoredEntry::Statement(bytes))) => {
-                        self.check_statement(&organisation, position, bytes, &mut report)?
+                        self.check_statement(&organisation, &range, bytes, &mut report)?
                     }
                     Ok(Some(StoredEntry::Withheld(digest))) => digest,
                     Ok(None) | Err(StoreError::Damaged(_)) => {
@@ -280,9 +291,22 @@ impl Store {
                 };
                 range.append(leaf.leaf_hash());
                 report.entries += 1;
+                if head.as_ref().is_some_and(|head| head.claimed_size() == range.size()) {
+                    root_at_head = Some(range.root());
+                }
             }
             if range != record.range {
                 report.damage.push(format!("{organisation}: its entries do not give its tree"));
+            }
+            if head.is_some_and(|head| Some(head.claimed_root()) != root_at_head) {
+                report.damage.push(format!("{organisation}: its entries do not give its head's root"));
+            }
+            let restored = self.chain_snapshot(&organisation, record).map(|chain| Replica::restore(&chain));
+            match restored {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => report.damage.push(format!("{organisation}: {error}")),
+                Err(StoreError::Damaged(what)) => report.damage.push(format!("{organisation}: {what}")),
+                Err(error) => return Err(error),
             }
         }
         Ok(report)
@@ -291,13 +315,20 @@ impl Store {
     fn check_statement(
         &self,
         organisation: &OrganisationId,
-        position: Position,
+        before: &CompactRange,
         bytes: Arc<[u8]>,
         report: &mut Fsck,
     ) -> Result<LeafDigest, StoreError> {
-        let digest = LeafDigest::of(&bytes);
+        let (digest, position) = (LeafDigest::of(&bytes), before.size().next_position());
         match Statement::parse(bytes) {
             Ok(statement) => {
+                if statement.header().kind == Kind::Organisation
+                    && let Ok(payload) = Payload::decode(Kind::Organisation, statement.payload())
+                    && let Some(Err(error)) =
+                        payload.recovery().map(|recovery| recovery.check_tree(position, &before.root()))
+                {
+                    report.damage.push(format!("{organisation}: entry {position}: {error}"));
+                }
                 if self.place(&statement.id())? != Some((*organisation, position)) {
                     report.damage.push(format!("{organisation}: the id index does not lead to {position}"));
                 }
