@@ -7,6 +7,7 @@
 //! keys/node.keys   chain, witness, peer and authority keys, sealed
 //! db/  blobs/      chains; imported documents by their BLAKE3
 //! head.lock        the last head that was let out; never part of a backup
+//! asked.json       who has nothing later, where that is lost; never part of a backup
 //! api.sock         where a running node listens for its owner
 //! ```
 

@@ -15,6 +15,7 @@
 //! | [`p2p`] | libp2p as a thin driver |
 //! | [`import`] | foreign documents, read into claims |
 //! | [`data`] | the data directory, and how a new organisation is made |
+//! | [`asked`] | who has nothing later, where the own latest head is not known |
 //! | [`backup`] | everything but the head lock, into a directory and back |
 //! | [`service`] | what a node does for its organisation |
 //! | [`api`] | HTTP over the owner's socket and over TCP |
@@ -33,6 +34,7 @@
 )]
 
 pub mod api;
+pub mod asked;
 pub mod backup;
 pub mod cli;
 pub mod clock;

@@ -35,7 +35,9 @@ use counterfoil_protocol::mesh::{Agreements, Audience, Membership};
 use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::{Authentic, Refusal, Statement};
 
+use crate::asked::Asked;
 use crate::clock;
+use crate::data::DataError;
 use crate::intake::{Batch, Intake};
 use crate::store::{HeadLock, Store, StoreError};
 
@@ -62,6 +64,9 @@ pub enum RuntimeError {
     /// A statement cannot be read, or fails a check.
     #[error("{0}")]
     Refused(#[from] Refusal),
+    /// See the inner error.
+    #[error("{0}")]
+    Data(Box<DataError>),
     /// It passes its checks and was not appended all the same.
     #[error("{0}")]
     Append(AppendError),
@@ -162,6 +167,8 @@ pub struct View {
     pub misbehaved: BTreeSet<OrganisationId>,
     /// Agreements, in force or not.
     pub agreements: Agreements,
+    /// Organisations whose new epoch is not followed, and why.
+    pub not_followed: BTreeMap<OrganisationId, String>,
     /// Why the node does not sign, if it does not.
     pub frozen: Option<String>,
 }
@@ -191,6 +198,8 @@ impl Runtime {
         std::fs::create_dir_all(directory)
             .map_err(|error| RuntimeError::Directory { path: directory.to_owned(), error })?;
         let lock = HeadLock::open(&directory.join("head.lock"))?;
+        // What members answered before says nothing now.
+        Asked::forget(directory).map_err(|error| RuntimeError::Data(Box::new(error)))?;
         let store = Store::open(&directory.join("db"))?;
         let mut snapshot = store.snapshot()?;
         snapshot.locked = lock.held().cloned();
@@ -220,6 +229,7 @@ impl Runtime {
             signers: signers.clone(),
             tasks,
             pages,
+            directory: directory.to_owned(),
             outward: None,
             listeners: Vec::new(),
             waiting: BTreeMap::new(),
@@ -353,6 +363,8 @@ struct Driver {
     signers: Arc<RwLock<counterfoil_protocol::identity::OrganisationState>>,
     tasks: Sender<Task>,
     pages: Sender<Wanted>,
+    /// The data directory.
+    directory: PathBuf,
     outward: Option<Outward>,
     listeners: Vec<Sender<Event>>,
     waiting: BTreeMap<AppendId, Answer>,
@@ -442,6 +454,7 @@ impl Driver {
             candidates: self.engine.candidates().clone(),
             misbehaved: self.engine.misbehaved(),
             agreements: self.engine.agreements().clone(),
+            not_followed: self.engine.not_followed().clone(),
             frozen: self.engine.frozen().map(str::to_owned),
         }
     }
@@ -464,6 +477,15 @@ impl Driver {
         }
     }
 
+    /// Writes down who was asked, for `root recover`. What is not written down counts as not asked.
+    fn note_asked(&self, event: &Event) {
+        let Event::Asked { asked, holding, others } = event else { return };
+        let asked = Asked { asked: asked.clone(), holding: holding.clone(), others: others.clone() };
+        if let Err(error) = asked.write(&self.directory) {
+            tracing::error!("{error}");
+        }
+    }
+
     fn effects(&mut self) {
         while let Some(effect) = self.engine.poll_effect() {
             let sent = match effect {
@@ -479,6 +501,7 @@ impl Driver {
                 }
                 Effect::Notify(event) => {
                     log(&event);
+                    self.note_asked(&event);
                     self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
                     Ok(())
                 }
@@ -549,6 +572,11 @@ fn log(event: &Event) {
         Event::Accepted(verified) => tracing::debug!(statement = %verified.id(), "accepted"),
         Event::Introduced { organisation, admitted } => tracing::info!(%organisation, admitted, "introduced"),
         Event::Witnessed(size) => tracing::info!(%size, "witnessed by a quorum"),
+        Event::NotFollowed { organisation, reason } => tracing::warn!(%organisation, "{reason}"),
+        Event::Asked { asked, others, .. } => {
+            let (asked, others) = (asked.len(), others.len());
+            tracing::info!(asked, others, "members hold no later head of this chain");
+        }
         Event::CaughtUp(size) => tracing::info!(%size, "caught up with the head lock"),
     }
 }

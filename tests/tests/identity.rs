@@ -103,3 +103,67 @@ fn keys_come_and_go_and_what_they_signed_stays() {
     bench.node.kill().unwrap();
     assert_eq!(bench.node.run(&["fsck"]).unwrap()["damage"], serde_json::json!([]));
 }
+
+#[test]
+fn an_authority_with_the_right_to_issues_narrower_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
+    node.start().unwrap();
+    let mut bench = Bench { folder, node, said: 0 };
+    let issue = |bench: &Bench, role: &str, more: &[&str]| {
+        let output = bench.node.output(&[&["authority", "issue", "--role", role], more].concat()).unwrap();
+        if output.status.success() {
+            return Ok(());
+        }
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        Err((error["check"].clone(), error["error"].as_str().unwrap_or_default().to_owned()))
+    };
+    let rights = ["--sign", "credential", "--sign", "observation", "--claim", "evaluation/*"];
+    issue(&bench, "lead", &[&rights[..], &["--delegation", "1", "--expires", "2060-01-31"]].concat())
+        .unwrap();
+    // The root keys take no part in it: they may be elsewhere.
+    let root_keys = bench.node.data().join("keys/root.keys");
+    let away = bench.folder.path().join("root.keys");
+    std::fs::rename(&root_keys, &away).unwrap();
+    let by_lead = ["--issuer", "lead", "--claim", "evaluation/test"];
+    issue(&bench, "tester", &by_lead).unwrap();
+    assert_eq!(
+        (&bench.authority("tester")["depth"], &bench.authority("lead")["depth"]),
+        (&1.into(), &0.into())
+    );
+    let first = bench.observe("tester").unwrap();
+    let shown = bench.node.run(&["show", first[0]["statement"].as_str().unwrap()]).unwrap();
+    assert_eq!(shown["signed_by"], "tester");
+
+    // What it does not have it does not give; and who has no right gives nothing.
+    for (role, more, what) in [
+        ("wider", &["--issuer", "lead", "--claim", "*"][..], "scope"),
+        (
+            "later",
+            &["--issuer", "lead", "--claim", "evaluation/x", "--expires", "2061-01-31"][..],
+            "validity",
+        ),
+        (
+            "deeper",
+            &["--issuer", "lead", "--claim", "evaluation/x", "--delegation", "1"][..],
+            "delegation depth",
+        ),
+    ] {
+        let (check, text) = issue(&bench, role, more).unwrap_err();
+        assert!(check == "delegation" && text.contains(what), "{role}: {check} {text}");
+    }
+    let (check, _) =
+        issue(&bench, "other", &["--issuer", "tester", "--claim", "evaluation/test"]).unwrap_err();
+    assert_eq!(check, "scope");
+    let (_, text) = issue(&bench, "other", &["--issuer", "nobody"]).unwrap_err();
+    assert!(text.contains("there is no authority"), "{text}");
+
+    // Who stands on another's word falls with it.
+    std::fs::rename(&away, &root_keys).unwrap();
+    bench.node.run(&["authority", "suspend", "lead", "--reason", "leave"]).unwrap();
+    assert_eq!(bench.observe("tester"), Err("credential-suspended".into()));
+    bench.node.run(&["authority", "suspend", "lead", "--lift", "--reason", "back"]).unwrap();
+    bench.observe("tester").unwrap();
+    bench.node.kill().unwrap();
+    assert_eq!(bench.node.run(&["fsck"]).unwrap()["damage"], serde_json::json!([]));
+}

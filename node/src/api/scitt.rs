@@ -95,17 +95,17 @@ fn cose_key(key: &PublicKey) -> Value {
 
 /// `GET /.well-known/scitt-keys`: a COSE_KeySet.
 pub(super) async fn keys(State(node): State<Arc<Node>>) -> Response {
-    let set = Value::Array(vec![cose_key(&node.description().chain_key)]);
+    let set = Value::Array(node.chain_keys().iter().map(cose_key).collect());
     let kind = [(header::CONTENT_TYPE, "application/cose-key-set")];
     (kind, codec::to_bytes(&set).unwrap_or_default()).into_response()
 }
 
 /// `GET /.well-known/scitt-keys/{kid}`: one COSE_Key, by its id in hexadecimal.
 pub(super) async fn key(State(node): State<Arc<Node>>, Path(kid): Path<String>) -> Response {
-    let key = node.description().chain_key;
-    if data_encoding::HEXLOWER.encode(key.id().as_bytes()) != kid {
+    let is_it = |key: &PublicKey| data_encoding::HEXLOWER.encode(key.id().as_bytes()) == kid;
+    let Some(key) = node.chain_keys().into_iter().find(is_it) else {
         return problem(StatusCode::NOT_FOUND, "Not Found", "no receipt is signed with such a key");
-    }
+    };
     ([(header::CONTENT_TYPE, "application/cose-key")], codec::to_bytes(&cose_key(&key)).unwrap_or_default())
         .into_response()
 }

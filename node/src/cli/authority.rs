@@ -1,6 +1,8 @@
 //! `authority`: credentials. Issuing and revoking are acts of the root, signed here with the root keys; the node never
 //! sees those.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,16 +12,17 @@ use counterfoil_protocol::identity::{
 };
 use counterfoil_protocol::ids::{AuthorityId, OrganisationId, Position};
 use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer};
-use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::statement::{Endorsed, Kind};
 
 use super::Context;
 use super::client::segment;
 use super::print::{parse_time, time};
+use super::recover::Recover;
 use crate::api::routes::{KeyBody, Signed};
 use crate::clock;
 use crate::data::{passphrase, root_act};
 use crate::keystore::Keystore;
-use crate::service::say::{AuthorityView, Said};
+use crate::service::say::{AuthorityView, Said, Say};
 
 /// Authorities and their credentials
 #[derive(Debug, Subcommand)]
@@ -56,6 +59,8 @@ pub(super) enum Root {
         #[arg(long, value_name = "ROLE", requires = "activation_quorum")]
         activation_role: Vec<String>,
     },
+    /// Give up heads that were signed and that nobody has any more, and go on with a new chain key; the node must not run
+    Recover(Recover),
 }
 
 /// Interrupt an authority, or end its interruption
@@ -98,6 +103,9 @@ pub(super) struct Issue {
     /// Levels of further credentials that it may issue
     #[arg(long, default_value_t = 0)]
     delegation: u8,
+    /// The authority that issues it, by role or id, within its own credential; the root keys where none is named
+    #[arg(long, value_name = "AUTHORITY")]
+    issuer: Option<String>,
 }
 
 /// `WHAT;BY;UNTIL`, the last a date.
@@ -184,17 +192,29 @@ fn list(context: &Context, only: Option<&str>) -> anyhow::Result<()> {
 /// The keystore of the root, brought up to date with the chain: a rotation may have been cut off after it was recorded.
 fn root_store(context: &Context) -> anyhow::Result<Keystore> {
     let now: Organisation = context.client.get("/v1/organisation")?;
-    let mut store = Keystore::load(&context.data.root_keys_path(), &passphrase()?)?;
-    let next = named(&store, "next-");
-    let is_recorded = !next.is_empty() && next.iter().all(|key| now.root_keys.contains(&key.public_key()));
-    if is_recorded {
-        promote(&mut store);
-        store.save(&context.data.root_keys_path(), &passphrase()?)?;
-    }
+    let (path, passphrase) = (context.data.root_keys_path(), passphrase()?);
+    let mut store = Keystore::load(&path, &passphrase)?;
+    bring_up_to_date(&mut store, &now, &path, &passphrase)?;
     Ok(store)
 }
 
-fn named(store: &Keystore, prefix: &str) -> Vec<SecretKey> {
+/// Puts the keys that were to come in the place of today's, where the chain has them already.
+pub(super) fn bring_up_to_date(
+    store: &mut Keystore,
+    now: &Organisation,
+    path: &Path,
+    passphrase: &[u8],
+) -> anyhow::Result<()> {
+    let next = named(store, "next-");
+    let is_recorded = !next.is_empty() && next.iter().all(|key| now.root_keys.contains(&key.public_key()));
+    if is_recorded {
+        promote(store);
+        store.save(path, passphrase)?;
+    }
+    Ok(())
+}
+
+pub(super) fn named(store: &Keystore, prefix: &str) -> Vec<SecretKey> {
     store.names().filter(|name| name.starts_with(prefix)).filter_map(|name| store.key(name)).collect()
 }
 
@@ -216,37 +236,44 @@ fn root_keys(context: &Context) -> anyhow::Result<Vec<SecretKey>> {
 
 impl Root {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self::Rotate { activation_quorum, activation_role } = self;
-        let organisation = OrganisationId::from(context.data.inception()?.id());
-        let path = context.data.root_keys_path();
-        let mut store = root_store(context)?;
-        let now: Organisation = context.client.get("/v1/organisation")?;
-        let (today, next) = (named(&store, "root-"), named(&store, "next-"));
-        anyhow::ensure!(!next.is_empty(), "{} holds no keys that were committed to", path.display());
-        let after: Vec<SecretKey> = (1..=next.len()).map(|n| store.generate(&format!("after-{n}"))).collect();
-        // Written down before anybody hears of them: a crash loses no key.
-        store.save(&path, &passphrase()?)?;
-        let quorum =
-            activation_quorum.map(|approvals| ActivationQuorum { approvals, roles: activation_role });
-        let version = Organisation {
-            version: now.version + 1,
-            activation_quorum: quorum.or_else(|| now.activation_quorum.clone()),
-            root_keys: next.iter().map(Signer::public_key).collect(),
-            next_root_keys: after.iter().map(|key| key.public_key().commitment()).collect(),
-            recovery: None,
-            ..now
-        };
-        let mut signers = today;
-        signers.extend(next);
-        let act =
-            root_act(Some(organisation), Kind::Organisation, &version, &signers, clock::now().timestamp())?;
-        let said = append(context, act.statement().bytes())?;
-        promote(&mut store);
-        store.save(&path, &passphrase()?)?;
-        context.out.done(format!("the root keys are those of version {}", version.version));
-        context.out.detail(format!("new ones are committed to; all are in {}", path.display()));
-        context.out.value(&said)
+        match self {
+            Self::Rotate { activation_quorum, activation_role } => {
+                let roles = activation_role;
+                let quorum = activation_quorum.map(|approvals| ActivationQuorum { approvals, roles });
+                rotate_root(context, quorum)
+            }
+            Self::Recover(recover) => recover.run(context),
+        }
     }
+}
+
+fn rotate_root(context: &Context, quorum: Option<ActivationQuorum>) -> anyhow::Result<()> {
+    let organisation = OrganisationId::from(context.data.inception()?.id());
+    let path = context.data.root_keys_path();
+    let mut store = root_store(context)?;
+    let now: Organisation = context.client.get("/v1/organisation")?;
+    let (today, next) = (named(&store, "root-"), named(&store, "next-"));
+    anyhow::ensure!(!next.is_empty(), "{} holds no keys that were committed to", path.display());
+    let after: Vec<SecretKey> = (1..=next.len()).map(|n| store.generate(&format!("after-{n}"))).collect();
+    // Written down before anybody hears of them: a crash loses no key.
+    store.save(&path, &passphrase()?)?;
+    let version = Organisation {
+        version: now.version + 1,
+        activation_quorum: quorum.or_else(|| now.activation_quorum.clone()),
+        root_keys: next.iter().map(Signer::public_key).collect(),
+        next_root_keys: after.iter().map(|key| key.public_key().commitment()).collect(),
+        recovery: None,
+        ..now
+    };
+    let mut signers = today;
+    signers.extend(next);
+    let act = root_act(Some(organisation), Kind::Organisation, &version, &signers, clock::now().timestamp())?;
+    let said = append(context, act.statement().bytes())?;
+    promote(&mut store);
+    store.save(&path, &passphrase()?)?;
+    context.out.done(format!("the root keys are those of version {}", version.version));
+    context.out.detail(format!("new ones are committed to; all are in {}", path.display()));
+    context.out.value(&said)
 }
 
 fn authority_of(context: &Context, text: &str) -> anyhow::Result<AuthorityId> {
@@ -301,7 +328,10 @@ fn append(context: &Context, signed: &[u8]) -> anyhow::Result<Said> {
 impl Issue {
     fn run(self, context: &Context) -> anyhow::Result<()> {
         let organisation = OrganisationId::from(context.data.inception()?.id());
-        let root = root_keys(context)?;
+        let issuer: Option<(AuthorityId, Credential)> = match &self.issuer {
+            Some(text) => Some(context.client.get(&format!("/v1/authorities/{}/credential", segment(text)))?),
+            None => None,
+        };
         let path = format!("/v1/keys/{}", segment(&self.role));
         let key: PublicKey = context.client.post(&path, &KeyBody::default())?;
         let now = clock::now().timestamp();
@@ -321,17 +351,32 @@ impl Issue {
             },
             role: self.role.clone(),
             scopes: vec![Scope { kinds, claims, subjects: Vec::new() }],
-            jurisdictions: Vec::new(),
+            jurisdictions: issuer.as_ref().map(|(_, own)| own.jurisdictions.clone()).unwrap_or_default(),
             competence: self.competence,
             not_before: now,
-            expires: self.expires.as_deref().map(parse_time).transpose()?,
+            expires: match &self.expires {
+                Some(text) => Some(parse_time(text)?),
+                // Nobody gives more than it has.
+                None => issuer.as_ref().and_then(|(_, credential)| credential.expires),
+            },
             delegation: self.delegation,
-            issuer: None,
+            issuer: issuer.as_ref().map(|(id, _)| *id),
             authority: None,
             overrides: self.overrides,
         };
-        let act = root_act(Some(organisation), Kind::Credential, &credential, &root, now)?;
-        let said = append(context, act.statement().bytes())?;
+        let said = match issuer {
+            // Signed by the node, which has the issuer's key; the root keys take no part.
+            Some((id, _)) => {
+                let endorsed = Endorsed::new(Kind::Credential, &credential, &[])?;
+                let say = Say { authority: Some(id.to_string()), ..Say::new(Kind::Credential, &endorsed)? };
+                context.client.post("/v1/statements", &say)?
+            }
+            None => {
+                let root = root_keys(context)?;
+                let act = root_act(Some(organisation), Kind::Credential, &credential, &root, now)?;
+                append(context, act.statement().bytes())?
+            }
+        };
         let authority = AuthorityId::from(said.statement);
         context.out.done(format!("{} is {authority}", self.role));
         context.out.next(format!("counterfoil observe FILE --as {}", self.role));

@@ -65,7 +65,8 @@ impl Restore {
             out.detail("head.lock was not touched; the node catches up from its peers before it signs");
         } else {
             out.bad(
-                "head.lock is missing: the node will not sign before it is put back from where it ran last",
+                "head.lock is missing: the node will not sign before it is put back from where it ran last; if it is lost, \
+                 let the node run until it has caught up with its peers, and then see `root recover`",
             );
         }
         out.next(format!("counterfoil --data {} fsck", context.data.path().display()));

@@ -16,6 +16,7 @@ mod observe;
 mod print;
 mod profile;
 mod proof;
+mod recover;
 mod run;
 mod status;
 mod what_if;

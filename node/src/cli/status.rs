@@ -63,6 +63,9 @@ impl Sync {
                 "{:<28} {:>8} statements, {} cosignatures, confirmed {} s ago{mark}",
                 chain.name, chain.size.0, chain.cosignatures, chain.seen_s
             ));
+            if let Some(why) = &chain.not_followed {
+                context.out.bad(why);
+            }
         }
         context.out.value(&status.chains)
     }

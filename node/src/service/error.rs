@@ -67,9 +67,10 @@ impl From<RuntimeError> for ServiceError {
             RuntimeError::Append(AppendError::Busy(_)) => (Blame::Unavailable, "capacity"),
             RuntimeError::Append(AppendError::Frozen(_)) => (Blame::Unavailable, "head-lock"),
             RuntimeError::Stopped => (Blame::Unavailable, "running"),
-            RuntimeError::Store(_) | RuntimeError::Start(_) | RuntimeError::Directory { .. } => {
-                (Blame::Node, "store")
-            }
+            RuntimeError::Store(_)
+            | RuntimeError::Data(_)
+            | RuntimeError::Start(_)
+            | RuntimeError::Directory { .. } => (Blame::Node, "store"),
         };
         Self::new(blame, check, error.to_string())
     }

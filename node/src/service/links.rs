@@ -1,6 +1,5 @@
 //! Links and counterfoils: making either half, and finding which are unmatched.
 
-use counterfoil_protocol::chain::checkpoint::Checkpoint;
 use counterfoil_protocol::chain::receipt::Receipt;
 use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Answer, Counterfoil, Link, LinkState, LinkTarget, Outside, Relation};
@@ -186,9 +185,9 @@ impl Node {
         if (placed.organisation, placed.position) != (self.organisation(), target.position) {
             return Err(wrong(format!("{} stands at {}", target.statement, placed.position)));
         }
-        let key = self.runtime.state().description().chain_key;
-        let (checkpoint, _) = Checkpoint::open(&target.checkpoint.0, &self.organisation(), key)
-            .map_err(|error| wrong(error.to_string()))?;
+        let state = self.runtime.state();
+        let (checkpoint, _, key) =
+            state.epochs().open_checkpoint(&target.checkpoint.0).map_err(|error| wrong(error.to_string()))?;
         Receipt::parse(&target.receipt.0)
             .and_then(|receipt| {
                 let leaf = placed.statement.leaf_digest();

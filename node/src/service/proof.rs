@@ -54,7 +54,7 @@ impl Node {
         };
         let path = inclusion_proof(&self.store().chain(organisation), position, head.size())
             .map_err(StoreError::from)?;
-        let key = replica.state().description().chain_key;
+        let key = replica.state().epochs().at(head.size()).key;
         let bytes = receipt(&organisation, &key, head.receipt_signature(), head.size(), position, &path)?;
         let mut checkpoint = head.note().to_string();
         replica.cosignatures().values().for_each(|line| checkpoint.push_str(line));
@@ -86,7 +86,7 @@ impl Node {
         let organisation = self.organisation();
         let proof =
             consistency_proof(&self.store().chain(organisation), from, to).map_err(StoreError::from)?;
-        let key = replica.state().description().chain_key;
+        let key = replica.state().epochs().at(head.size()).key;
         Ok(consistency_receipt(&organisation, &key, head.receipt_signature(), from, to, &proof)?)
     }
 

@@ -11,6 +11,7 @@ use counterfoil_protocol::chain::proof::Subtrees as _;
 use counterfoil_protocol::chain::tile::{TilePath, bytes_of};
 use counterfoil_protocol::chain::tree::{Hash, LeafDigest};
 use counterfoil_protocol::codec;
+use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::{
     BlobId, ByteString, HeadSeq, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
@@ -85,6 +86,12 @@ pub struct ChainStatus {
     pub seen_s: u64,
     /// Whether it is known to have signed contradicting heads.
     pub misbehaved: bool,
+    /// Which epoch of its chain key its latest head is of.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Why its new epoch is not followed, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_followed: Option<String>,
 }
 
 /// One connected peer.
@@ -253,6 +260,8 @@ impl Node {
             cosignatures: replica.cosignatures().len(),
             seen_s: if *id == me { 0 } else { view.now.since(replica.seen) / 1000 },
             misbehaved: view.misbehaved.contains(id),
+            epoch: replica.head().map_or(0, |head| epoch_of(head.seq())),
+            not_followed: view.not_followed.get(id).cloned(),
         });
         let membership = view.membership.as_ref();
         Ok(Status {
@@ -561,9 +570,13 @@ fn statement_view(
 /// One line that says what a payload says.
 fn summary(payload: &Payload) -> String {
     match payload {
-        Payload::Organisation(organisation, _) => {
-            format!("{} version {}", organisation.name, organisation.version)
-        }
+        Payload::Organisation(organisation, _) => match &organisation.recovery {
+            Some(recovery) => format!(
+                "{} version {} recovers from lost heads with a new chain key: {}",
+                organisation.name, organisation.version, recovery.reason
+            ),
+            None => format!("{} version {}", organisation.name, organisation.version),
+        },
         Payload::Credential(credential, _) => format!("credential for {}", credential.role),
         Payload::Revocation(revocation, _) => {
             format!("revokes {}: {}", revocation.authority, revocation.reason)

@@ -205,6 +205,11 @@ impl Node {
         self.runtime.state().description().clone()
     }
 
+    /// The chain keys of all epochs, the one in force first: receipts of earlier epochs stand.
+    pub fn chain_keys(&self) -> Vec<PublicKey> {
+        self.runtime.state().epochs().iter().rev().map(|epoch| epoch.key).collect()
+    }
+
     /// The credential in force of an authority.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use counterfoil_protocol::chain::Hash;
-use counterfoil_protocol::chain::checkpoint::{Checkpoint, CheckpointError, organisation_of};
+use counterfoil_protocol::chain::checkpoint::{Checkpoint, organisation_of};
 use counterfoil_protocol::chain::cosignature::cosign;
 use counterfoil_protocol::chain::note::Note;
 use counterfoil_protocol::chain::proof::verify_consistency;
@@ -87,10 +87,11 @@ impl Node {
         let organisation = organisation_of(&claimed.origin);
         let chain =
             organisation.and_then(|id| view.chains.get(&id)).ok_or(WitnessError::Unknown(claimed.origin))?;
-        let organisation = chain.organisation();
-        let (checkpoint, note) =
-            Checkpoint::open(request.checkpoint, &organisation, chain.state().description().chain_key)
-                .map_err(|error: CheckpointError| WitnessError::Unsigned(error.to_string()))?;
+        let (checkpoint, note, _) = chain
+            .state()
+            .epochs()
+            .open_checkpoint(request.checkpoint)
+            .map_err(|error| WitnessError::Unsigned(error.to_string()))?;
         if request.old > checkpoint.size {
             return Err(WitnessError::Malformed("the old size exceeds the checkpoint's".into()));
         }
