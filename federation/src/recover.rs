@@ -122,5 +122,5 @@ pub fn recover(
     let head = draft.sign(chain_key)?;
     let opened = next.state().epochs().open_head(Head::parse(head.bytes().clone())?)?;
     let tree = Write::Tree { organisation: next.organisation(), range: next.range().clone() };
-    Ok((vec![Write::Statement(Box::new(verified)), tree, Write::Head(opened)], head))
+    Ok((vec![Write::Statement(Arc::new(verified)), tree, Write::Head(opened)], head))
 }
