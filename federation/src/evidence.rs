@@ -182,7 +182,7 @@ impl Engine {
         };
         places.truncate(EVIDENCE_MAX);
         // Its head is a hint like any other: what lies under it is fetched, and accepted by proof.
-        if let Err(reason) = self.take_announcement(now, key, &head) {
+        if let Err(reason) = self.take_announcement(now, key, &head, true) {
             return self.penalise(key, 20, reason);
         }
         let size = self.announced_size(other);

@@ -96,7 +96,13 @@ fn linked(target: Chain, position: Position, change: impl Fn(&mut LinkTarget)) -
     let statement = target.statements[position.0 as usize].id();
     let mut target_of = LinkTarget { organisation, position, statement, receipt, checkpoint };
     change(&mut target_of);
-    let link = Link { target: target_of, relation: Relation::Uses, from: None, purpose: "test".into() };
+    let link = Link {
+        target: target_of,
+        relation: Relation::Uses,
+        from: None,
+        purpose: "test".into(),
+        agreement: None,
+    };
     let said = from.say(Kind::Link, &link);
     from.sign(0);
     case(&format!("with a link to position {position}"), bundle(vec![from, target], &[said]))
