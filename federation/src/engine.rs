@@ -85,6 +85,8 @@ pub struct Engine {
     pub(crate) candidates: BTreeSet<OrganisationId>,
     /// Agreements, and what is being fetched under them.
     pub(crate) crossing: Crossing,
+    /// Organisations with which exchange is paused.
+    pub(crate) paused: BTreeSet<OrganisationId>,
     /// Decisions that wait for evidence.
     pub(crate) gatherings: BTreeMap<GatherId, Gathering>,
     next_exchange: u64,
@@ -176,6 +178,7 @@ impl Engine {
             not_followed: BTreeMap::new(),
             candidates: BTreeSet::new(),
             crossing,
+            paused: snapshot.paused.iter().copied().collect(),
             gatherings: BTreeMap::new(),
             next_exchange: 0,
             next_round: Millis(0),
@@ -215,6 +218,7 @@ impl Engine {
             Input::Answered { exchange, response } => self.answered(now, exchange, response),
             Input::Failed(exchange) => self.exchange_failed(exchange),
             Input::Proven { organisation, consistency } => self.proven(&organisation, consistency.as_ref()),
+            Input::Pause { organisation, paused } => self.pause(now, organisation, paused),
             Input::Gather { gather, about, wait_ms } => self.gather(now, gather, about, wait_ms),
             Input::Lacking { organisation, entries } => self.lacking(&organisation, entries),
             Input::Heard { peer, gossip, topic, bytes } => self.heard(now, peer, gossip, topic, &bytes),

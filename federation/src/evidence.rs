@@ -65,7 +65,8 @@ impl Engine {
         let others = members.iter().filter(|member| **member != self.me && !self.is_quarantined(member));
         let mut asks = BTreeMap::new();
         for other in others {
-            asks.insert(*other, Ask { stage: Stage::Waiting, before: self.size_of(other) });
+            let stage = if self.is_paused(other) { Stage::Unreachable } else { Stage::Waiting };
+            asks.insert(*other, Ask { stage, before: self.size_of(other) });
         }
         let is_full = self.gatherings.len() >= self.config.gatherings_max;
         let until = if is_full { now } else { now.plus(wait_ms) };

@@ -84,6 +84,13 @@ pub enum Input {
         /// The answer.
         consistency: Option<Consistency>,
     },
+    /// Exchange with an organisation is paused, or resumed.
+    Pause {
+        /// With whom.
+        organisation: OrganisationId,
+        /// Whether it is paused from now on.
+        paused: bool,
+    },
     /// Somebody is about to decide: ask the members what they know.
     Gather {
         /// What the result carries.

@@ -131,6 +131,9 @@ impl Engine {
             }
         };
         let organisation = empty.organisation();
+        if self.is_paused(&organisation) {
+            return Err("exchange with your organisation is paused here".into());
+        }
         let admitted = self.is_member(&organisation);
         let is_new = self.peers.get_mut(key.as_bytes()).is_some_and(|peer| {
             let is_new = peer.organisation != Some(organisation);

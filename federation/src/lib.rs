@@ -31,6 +31,7 @@
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
 //! | `agreement` | what is for parties alone: who is given it, and how they get it later |
 //! | [`evidence`] | what members are asked for a decision, and how long it waits |
+//! | `pause` | intentional disconnection from one organisation |
 //! | [`config`] | validated limits |
 
 mod agreement;
@@ -43,6 +44,7 @@ pub mod input;
 mod introduce;
 pub mod message;
 pub mod outbox;
+mod pause;
 pub mod peer;
 pub mod recover;
 pub mod replica;

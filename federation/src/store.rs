@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub locked: Option<Arc<[u8]>>,
     /// The mesh that the organisation takes part in.
     pub mesh: Option<(MeshId, Charter)>,
+    /// Organisations with which exchange is paused.
+    pub paused: Vec<OrganisationId>,
     /// Organisations that misbehaved, each with the proof.
     pub misbehaved: Vec<(OrganisationId, Arc<[u8]>)>,
 }

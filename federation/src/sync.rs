@@ -321,7 +321,7 @@ impl Engine {
     ) -> Result<Judgement, &'static str> {
         let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
         let organisation = head.organisation();
-        if !self.is_member(&organisation) {
+        if !self.is_member(&organisation) || self.is_paused(&organisation) {
             return Ok(Judgement::Ignore);
         }
         let replica = match self.replicas.entry(organisation) {

@@ -119,6 +119,10 @@ pub struct NodeConfig {
     /// Seconds of a quiet period, after which other organisations' new heads are anchored; 0 never.
     #[serde(default = "anchor_s")]
     pub anchor_s: u64,
+    /// Days after which imported documents are deleted; never where nothing is said. What they were imported as stays in the
+    /// chain. Refused below what the organisation's jurisdictions ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
 }
 
 const fn anchor_s() -> u64 {
@@ -134,6 +138,7 @@ impl Default for NodeConfig {
             witnesses: Vec::new(),
             links: LinkPolicy::default(),
             anchor_s: anchor_s(),
+            retention_days: None,
         }
     }
 }
@@ -268,11 +273,37 @@ impl DataDir {
     pub fn keep_document(&self, bytes: &[u8]) -> Result<BlobId, DataError> {
         let id = BlobId::from_bytes(digest::blake3(bytes));
         let path = self.document_path(&id);
-        if !path.exists() {
+        if path.exists() {
+            // It was imported anew: its time begins anew.
+            let open = fs::File::options().write(true).open(&path).map_err(Self::file(&path))?;
+            open.set_modified(at(clock::now().timestamp())).map_err(Self::file(&path))?;
+        } else {
             make_private(&self.0.join("blobs"))?;
             write_private(&path, bytes)?;
         }
         Ok(id)
+    }
+
+    /// Deletes documents that were imported last before `until`. Gives how many.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn expire_documents(&self, until: Timestamp) -> Result<usize, DataError> {
+        let folder = self.0.join("blobs");
+        if !folder.exists() {
+            return Ok(0);
+        }
+        let mut deleted = 0;
+        for entry in fs::read_dir(&folder).map_err(Self::file(&folder))? {
+            let path = entry.map_err(Self::file(&folder))?.path();
+            let modified =
+                fs::metadata(&path).and_then(|found| found.modified()).map_err(Self::file(&path))?;
+            if modified < at(until) {
+                fs::remove_file(&path).map_err(Self::file(&path))?;
+                deleted += 1;
+            }
+        }
+        Ok(deleted)
     }
 
     /// Where a document lies, if it is here.
@@ -448,4 +479,9 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> 
         .map_err(DataDir::file(&fresh))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(DataDir::file(&fresh))?;
     fs::rename(&fresh, path).map_err(DataDir::file(path))
+}
+
+/// A second, as the file system counts.
+fn at(second: Timestamp) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_secs(second.0)
 }

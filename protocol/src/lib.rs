@@ -14,6 +14,7 @@
 //! | [`identity`] | organisations, authorities, and what is in force where |
 //! | [`chain`] | the Merkle log, heads, receipts, cosignatures |
 //! | [`mesh`] | charters, membership, recognition, links and counterfoils |
+//! | [`retention`] | how long documents are kept at least |
 //! | [`bundle`] | a lineage in one file, proven offline |
 //! | [`codec`], [`cose`], [`digest`], [`ids`], [`keys`], [`limits`] | what all of these stand on |
 
@@ -42,6 +43,7 @@ pub mod limits;
 pub mod lineage;
 pub mod mesh;
 pub mod observation;
+pub mod retention;
 pub mod statement;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_support;

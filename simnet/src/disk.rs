@@ -222,6 +222,7 @@ impl Disk {
             chains,
             locked: self.lock.as_ref().map(|head| head.bytes().clone()),
             mesh: None,
+            paused: Vec::new(),
             misbehaved: self.misbehaved.iter().map(|(id, proof)| (*id, proof.clone())).collect(),
         }
     }

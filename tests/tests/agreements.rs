@@ -166,3 +166,43 @@ fn what_two_agree_on_crosses_between_them_and_reaches_nobody_else() {
     catch_up(customer, supplier);
     assert_eq!(customer.output(&["decide", &request]).unwrap().status.code(), Some(11));
 }
+
+#[test]
+fn a_pause_ends_with_a_report_of_what_came_and_what_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, ids) = mesh(folder.path());
+    let [supplier, customer, stranger] = &nodes[..] else { panic!("three nodes") };
+    let first = observe(supplier, folder.path(), "one", &[]);
+    customer.until(&["show", &first], |view| view["statement"] == json!(first)).unwrap();
+    assert_eq!(customer.run(&["sync", "report"]).unwrap(), json!([]));
+
+    customer.run(&["sync", "pause", "supplier"]).unwrap();
+    assert!(customer.run(&["sync", "pause", "supplier"]).is_err(), "it is paused already");
+    let second = observe(supplier, folder.path(), "two", &[]);
+    supplier.run(&["recall", &first, "--reason", "flawed"]).unwrap();
+    let link = id(&customer.run(&["link", &first, "--relation", "uses"]).unwrap());
+    catch_up(stranger, supplier);
+    catch_up(stranger, customer);
+    // The third has all of it; the customer has nothing, also after a restart.
+    customer.kill().unwrap();
+    customer.start().unwrap();
+    catch_up(customer, stranger);
+    assert!(customer.run(&["show", &second]).is_err());
+    let report = customer.run(&["sync", "report"]).unwrap();
+    assert_eq!((&report[0]["organisation"], &report[0]["complete"]), (&json!(ids[0]), &json!(false)));
+    assert_eq!((&report[0]["came"], &report[0]["open"]), (&json!({}), &json!([link])));
+
+    customer.run(&["sync", "resume", "supplier"]).unwrap();
+    assert!(customer.run(&["sync", "resume", "supplier"]).is_err(), "it is not paused");
+    let report = customer
+        .until(&["sync", "report"], |report| {
+            report[0]["complete"] == json!(true)
+                && report[0]["recalls"] != json!([])
+                && report[0]["open"] == json!([])
+        })
+        .unwrap();
+    assert_eq!(report[0]["came"]["observation"], json!(1));
+    assert_eq!(report[0]["came"]["recall"], json!(1));
+    assert_eq!(report[0]["withheld"], json!(0));
+    assert_eq!(customer.run(&["show", &second]).unwrap()["statement"], json!(second));
+}

@@ -102,6 +102,16 @@ pub struct AgreeBody {
     pub purpose: String,
 }
 
+/// Pausing the exchange with an organisation, or resuming it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseBody {
+    /// With whom: id, prefix or name.
+    pub organisation: String,
+    /// Whether it is paused from now on.
+    pub paused: bool,
+}
+
 /// An answer to an agreement.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -263,6 +273,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/mesh/members", get(async |State(n): Shared| run(n, |n| n.members()).await))
         .route("/v1/mesh/votes", post(vote))
         .route("/v1/recognitions", post(recognise))
+        .route("/v1/pauses", get(async |State(n): Shared| run(n, |n| n.reconciliation()).await).post(pause))
         .route("/v1/agreements", get(async |State(n): Shared| run(n, |n| n.agreements()).await).post(agree))
         .route("/v1/agreements/{id}/acceptance", post(accept_agreement))
         .route("/v1/statements", get(log).post(say))
@@ -454,6 +465,15 @@ async fn recognise(State(node): Shared, bytes: Bytes) -> Answered {
             authority_cap: wish.authority_cap,
             withdrawn: wish.withdrawn,
         })
+    })
+    .await
+}
+
+async fn pause(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: PauseBody = body(&bytes)?;
+    run(node, move |node| {
+        let organisation = node.find_organisation(&wish.organisation)?;
+        if wish.paused { node.pause(organisation) } else { node.resume(organisation) }
     })
     .await
 }

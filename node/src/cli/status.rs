@@ -1,16 +1,30 @@
-//! `status`, `peers`, `sync status`.
+//! `status`, `peers`, `sync`.
 
 use clap::Subcommand;
 
 use super::Context;
-use super::print::short;
+use super::print::{short, time};
+use crate::api::routes::PauseBody;
 use crate::service::read::{PeerView, Status};
+use crate::service::reconcile::{Pause, Reconciliation};
 
 /// Synchronisation
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum Sync {
     /// Which chains are known, and how far
     Status,
+    /// Exchange nothing with an organisation until it is resumed
+    Pause {
+        /// Its id, an unambiguous prefix, or its name
+        organisation: String,
+    },
+    /// Exchange with an organisation again
+    Resume {
+        /// Its id, an unambiguous prefix, or its name
+        organisation: String,
+    },
+    /// What came since exchange with an organisation was paused, and what is missing
+    Report,
 }
 
 pub(super) fn status(context: &Context) -> anyhow::Result<()> {
@@ -55,7 +69,27 @@ pub(super) fn peers(context: &Context) -> anyhow::Result<()> {
 
 impl Sync {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let Self::Status = self;
+        match self {
+            Self::Status => Self::status(context),
+            Self::Pause { organisation } => {
+                let body = PauseBody { organisation, paused: true };
+                let pause: Pause = context.client.post("/v1/pauses", &body)?;
+                context.out.done(format!("nothing is exchanged with {}", body.organisation));
+                context.out.next(format!("counterfoil sync resume {}", body.organisation));
+                context.out.value(&pause)
+            }
+            Self::Resume { organisation } => {
+                let body = PauseBody { organisation, paused: false };
+                let pause: Pause = context.client.post("/v1/pauses", &body)?;
+                context.out.done(format!("exchange with {} goes on", body.organisation));
+                context.out.next("counterfoil sync report");
+                context.out.value(&pause)
+            }
+            Self::Report => report(context),
+        }
+    }
+
+    fn status(context: &Context) -> anyhow::Result<()> {
         let status: Status = context.client.get("/v1/status")?;
         for chain in &status.chains {
             let mark = if chain.misbehaved { "  FORKED" } else { "" };
@@ -69,4 +103,33 @@ impl Sync {
         }
         context.out.value(&status.chains)
     }
+}
+
+fn report(context: &Context) -> anyhow::Result<()> {
+    let all: Vec<Reconciliation> = context.client.get("/v1/pauses")?;
+    let out = context.out;
+    for one in &all {
+        let until = one.pause.resumed.map_or_else(|| "now".into(), time);
+        out.line(format!("{}: paused from {} to {until}", one.name, time(one.pause.since)));
+        let came: Vec<String> = one.came.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let came = if came.is_empty() { "nothing".into() } else { came.join(", ") };
+        out.detail(format!("came since: {came}; {} withheld", one.withheld));
+        for recall in &one.recalls {
+            out.bad(format!("recalled meanwhile: {}", short(recall)));
+        }
+        for (what, links) in [("without an answer", &one.open), ("lapsed", &one.lapsed)] {
+            for link in links {
+                out.detail(format!("link {} is {what}", short(link)));
+            }
+        }
+        if one.complete {
+            out.done("its own node has confirmed that this is all");
+        } else {
+            out.unknown("its own node has not confirmed yet that this is all");
+        }
+    }
+    if all.is_empty() {
+        out.line("exchange was never paused");
+    }
+    out.value(&all)
 }

@@ -109,6 +109,7 @@ impl Agent {
                 }
             }
         }
+        self.node.expire_documents()?;
         self.answer_links()
     }
 

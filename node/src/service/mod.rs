@@ -2,6 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `retention` | how long documents are kept |
 //! | [`say`] | signing and appending statements |
 //! | [`mesh`] | charters, invitations, votes, members |
 //! | [`agreements`] | what crosses between organisations: proposed, accepted, withdrawn |
@@ -10,6 +11,7 @@
 //! | [`what_if`] | recorded decisions under other circumstances, or another profile |
 //! | [`actuation`], [`nonconformity`] | permits, effects, and what is done where they differ |
 //! | [`declared`] | declarations about actions and harm |
+//! | [`reconcile`] | pausing the exchange with an organisation, and what came after |
 //! | [`recall`] | recalls, and what they touch |
 //! | [`read`] | status, statements, lineage |
 //! | [`proof`] | receipts and bundles |
@@ -31,6 +33,8 @@ pub mod overriding;
 pub mod proof;
 pub mod read;
 pub mod recall;
+pub mod reconcile;
+mod retention;
 pub mod say;
 mod times;
 pub mod what_if;
@@ -90,6 +94,7 @@ impl Node {
             Keystore::load(&data.node_keys_path(), &passphrase).map_err(crate::data::DataError::from)?;
         let identity = data.identity(&keys)?;
         let runtime = Arc::new(Runtime::start(data.path(), identity, Config::default())?);
+        retention::check(&config, &runtime.state())?;
         let node = Arc::new(Self {
             runtime,
             keys: RwLock::new(keys),

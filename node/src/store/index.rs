@@ -2,6 +2,7 @@
 //! answers; and the mesh that the node takes part in.
 
 use counterfoil_federation::evidence::EvidenceSource;
+use counterfoil_protocol::codec;
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Position, StatementId};
 use counterfoil_protocol::lineage::graph::EdgeSource;
@@ -13,6 +14,10 @@ use counterfoil_protocol::statement::{Payload, Statement, Verified};
 use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::{Store, StoreError, family};
+use crate::service::reconcile::Pause;
+
+/// Largest encoded [`Pause`].
+const PAUSE_BYTES_MAX: usize = 256;
 
 /// First byte of a key by which an edge is found from its beginning.
 const FROM: u8 = 0;
@@ -201,6 +206,45 @@ impl Store {
     /// [`StoreError`].
     pub fn witnessed(&self, origin: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.db.get_cf(self.family(family::META)?, witness_key(origin)).map_err(|error| self.database(error))
+    }
+
+    /// Writes down when exchange with an organisation was paused or resumed, and syncs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_pause(&self, organisation: &OrganisationId, pause: &Pause) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        let key = [b"p", organisation.as_bytes().as_slice()].concat();
+        self.db
+            .put_cf_opt(self.family(family::META)?, key, codec::encode(pause)?, &options)
+            .map_err(|error| self.database(error))
+    }
+
+    /// The last pause of the exchange with an organisation.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pause(&self, organisation: &OrganisationId) -> Result<Option<Pause>, StoreError> {
+        Ok(self.pauses()?.into_iter().find(|(id, _)| id == organisation).map(|(_, pause)| pause))
+    }
+
+    /// The last pause of each organisation with which exchange was ever paused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn pauses(&self) -> Result<Vec<(OrganisationId, Pause)>, StoreError> {
+        let damaged = || StoreError::Damaged("the pauses".into());
+        let mut found = Vec::new();
+        let mode = IteratorMode::From(b"p", Direction::Forward);
+        for item in self.db.iterator_cf(self.family(family::META)?, mode) {
+            let (key, value) = item.map_err(|error| self.database(error))?;
+            let Some((&b'p', id)) = key.split_first() else { break };
+            let id: [u8; 32] = id.try_into().map_err(|_| damaged())?;
+            let pause = codec::decode(&value, PAUSE_BYTES_MAX).map_err(|_| damaged())?;
+            found.push((OrganisationId::from_bytes(id), pause));
+        }
+        Ok(found)
     }
 
     /// Takes note of the mesh that this node takes part in.

@@ -15,6 +15,7 @@
 //! | `meta` | `w` and a log's origin | the latest checkpoint of it that was cosigned over HTTP |
 //! | `meta` | `d` and the digest of a sealed claim | its disclosure |
 //! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
+//! | `meta` | `p` and an organisation | when exchange with it was paused last, and how far its chain was here |
 //! | `meta` | `o` and a number | the organisation with that number |
 
 mod batch;

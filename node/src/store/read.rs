@@ -69,6 +69,8 @@ impl Store {
                 snapshot.misbehaved.push((organisation, proof.into()));
             }
         }
+        let paused = self.pauses()?.into_iter().filter(|(_, pause)| pause.resumed.is_none());
+        snapshot.paused = paused.map(|(organisation, _)| organisation).collect();
         snapshot.mesh = self.mesh()?.map(|(mesh, charter, _)| (mesh, charter));
         Ok(snapshot)
     }

@@ -29,7 +29,7 @@ mod write;
 pub use check::{Batch, Checked, InOrder, Workers};
 pub use format::{BundleError, Earlier, Entry, Manifest, Range, Section, is_bundle};
 pub use report::{
-    Check, DecisionReport, DisclosedClaim, OrganisationReport, Outcome, Report, StatementTimes,
+    CHECKS, Check, DecisionReport, DisclosedClaim, OrganisationReport, Outcome, Report, StatementTimes,
 };
 pub use trust::{TrustError, TrustFile};
 pub use verify::{Settings, open, verify, verify_file, verify_with};

@@ -7,6 +7,44 @@ use crate::codec::Value;
 use crate::ids::{OrganisationId, StatementId, Timestamp, TreeSize};
 use crate::statement::Kind;
 
+/// The name of every check that can fail. Each of them does on some file, as a test shows.
+pub const CHECKS: &[&str] = &[
+    "about",
+    "chain",
+    "completeness",
+    "cosignatures",
+    "counterfoil",
+    "credential-expired",
+    "credential-not-yet-valid",
+    "credential-revoked",
+    "credential-suspended",
+    "decision",
+    "delegation",
+    "disclosure",
+    "effect",
+    "file-digest",
+    "file-form",
+    "former-key",
+    "gap",
+    "head",
+    "identity",
+    "inception",
+    "inclusion",
+    "link",
+    "misbehaviour",
+    "payload",
+    "period",
+    "permit",
+    "range",
+    "root-act",
+    "scope",
+    "signature",
+    "statement-form",
+    "threshold",
+    "trust",
+    "trust-quorum",
+];
+
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -16,6 +16,7 @@
     reason = "a test that fails this way says where"
 )]
 
+mod always;
 mod flips;
 mod parts;
 mod recovered;

@@ -1,0 +1,36 @@
+//! Intentional disconnection from one organisation: its nodes are told nothing and believed nothing until it is resumed;
+//! its chain stays as it is here. A supported state, not a fault: nothing is lost by it, and everything is caught up on
+//! afterwards as after any partition.
+
+use counterfoil_protocol::ids::OrganisationId;
+
+use crate::engine::Engine;
+use crate::time::Millis;
+
+impl Engine {
+    /// Whether exchange with an organisation is paused.
+    pub(crate) fn is_paused(&self, organisation: &OrganisationId) -> bool {
+        self.paused.contains(organisation)
+    }
+
+    /// Pauses exchange with another organisation, or resumes it.
+    pub(crate) fn pause(&mut self, now: Millis, organisation: OrganisationId, paused: bool) {
+        if organisation == self.me {
+            return;
+        }
+        if paused {
+            self.paused.insert(organisation);
+            self.targets.remove(&organisation);
+        } else {
+            self.paused.remove(&organisation);
+        }
+        // Whoever speaks for it introduces itself anew: in vain while it is paused.
+        for peer in self.peers.values_mut() {
+            if peer.organisation == Some(organisation) || (!paused && peer.organisation.is_none()) {
+                peer.organisation = None;
+                peer.admitted_there = false;
+                peer.introduce_at = Some(now);
+            }
+        }
+    }
+}
