@@ -6,29 +6,48 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::unwrap_used,
+    missing_docs,
     reason = "a benchmark reads the clock, and stops at the first thing that is not as it should be"
 )]
 
+mod report;
+
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use counterfoil_protocol::admissibility::structure::Tree;
+use counterfoil_protocol::admissibility::{Case, Expressions, evaluate, evaluate_with};
+use counterfoil_protocol::test_support::gate;
+use report::Times;
+
+/// What was measured, by what it was.
+type Measured = BTreeMap<String, Times>;
 
 /// Runs `work` so often and prints how long it took; whether the slowest but one in a hundred stayed below the bar.
-fn measure<T>(what: &str, runs: usize, bar: Option<Duration>, mut work: impl FnMut() -> T) -> bool {
+fn measure<T>(
+    measured: &mut Measured,
+    what: &str,
+    runs: usize,
+    bar: Option<Duration>,
+    mut work: impl FnMut() -> T,
+) -> bool {
     (0..runs / 10 + 1).for_each(|_| drop(black_box(work())));
-    let mut times: Vec<Duration> = (0..runs)
+    let times = (0..runs)
         .map(|_| {
             let start = Instant::now();
             black_box(work());
             start.elapsed()
         })
         .collect();
-    times.sort();
-    let (median, late) = (times[runs / 2], times[runs * 99 / 100]);
-    let held = bar.is_none_or(|bar| late < bar);
-    let bar = bar.map(|bar| format!(", bar {bar:?}")).unwrap_or_default();
-    println!("{what}: p50 {median:?}, p99 {late:?}{bar}{}", if held { "" } else { ": MISSED" });
+    let times = Times::of(times);
+    let bar_us = bar.map(|bar| bar.as_micros() as f64);
+    let held = bar_us.is_none_or(|bar| times.p99_us < bar);
+    let said = bar.map(|bar| format!(", bar {bar:?}")).unwrap_or_default();
+    let missed = if held { "" } else { ": MISSED" };
+    println!("{what}: p50 {:.1} us, p99 {:.1} us{said}{missed}", times.p50_us, times.p99_us);
+    measured.insert(what.to_owned(), times);
     held
 }
 
@@ -41,12 +60,12 @@ fn at_least(need: u64, from: usize, count: usize) -> Tree {
     Tree::at_least(need, (from..from + count).map(Tree::Leaf))
 }
 
-fn explanations() -> bool {
+fn explanations(measured: &mut Measured) -> bool {
     let mut held = true;
     let mut explain = |what: &str, runs, bar, tree: &Tree| {
         let sets = tree.minimal_sets();
         let count = sets.count.map_or("not known".to_owned(), |count| count.to_string());
-        held &= measure(&format!("{what} ({count} sets)"), runs, bar, || tree.minimal_sets());
+        held &= measure(measured, &format!("{what} ({count} sets)"), runs, bar, || tree.minimal_sets());
     };
     explain("3 of 10", 2000, Some(Duration::from_micros(100)), &at_least(3, 0, 10));
     let product = Tree::all((0..5).map(|p| any_of(10 * p..10 * p + 10)));
@@ -64,12 +83,52 @@ fn explanations() -> bool {
     let part = |n: u64| ((1 << n) + 1, any_of([n as usize, 31 - n as usize]));
     let endless = Tree::Threshold { need: 1 << 31, children: (0..32).map(part).collect() };
     explain("beyond the bound", 10, None, &endless);
+    let bar = Some(Duration::from_millis(50));
+    held &= measure(measured, "all of 100000 sets written down", 50, bar, || {
+        let sets = product.first_minimal_sets(usize::MAX);
+        assert_eq!(sets.sets.len(), 100_000);
+        sets
+    });
+    held
+}
+
+/// Whole decisions: 20 pieces of evidence, three profiles that all have to admit.
+fn decisions(measured: &mut Measured) -> bool {
+    let cases: Vec<Case> = (0..64).map(gate::case).collect();
+    let mut next = 0;
+    let mut turn = || {
+        next = (next + 1) % cases.len();
+        &cases[next]
+    };
+    let bar = Some(Duration::from_millis(1));
+    let what = "20 pieces of evidence, 3 profiles";
+    let held = measure(measured, what, 20_000, bar, || evaluate(turn()).expect("a verdict"));
+    measure(measured, "the same, with the verdict's bytes", 20_000, None, || {
+        evaluate(turn()).expect("a verdict").to_bytes().expect("its bytes")
+    });
+    let mut expressions = Expressions::default();
+    let mut cases = cases.clone();
+    for case in &mut cases {
+        for requirement in case.profiles.iter_mut().flat_map(|one| one.profile.requirements.values_mut()) {
+            requirement.expression = Some("age_days < 400 && !adverse".into());
+        }
+    }
+    let mut next = 0;
+    measure(measured, "the same, with an expression over each piece", 5_000, None, || {
+        next = (next + 1) % cases.len();
+        evaluate_with(&cases[next], &mut expressions).expect("a verdict")
+    });
     held
 }
 
 fn main() {
-    let held = [explanations()];
-    if held.contains(&false) {
-        std::process::exit(1);
+    let mut measured = Measured::new();
+    let held = [explanations(&mut measured), decisions(&mut measured)];
+    // `cargo test --benches` runs this without the flag.
+    if std::env::args().any(|argument| argument == "--bench") {
+        report::add("decisions", &measured);
+        if held.contains(&false) {
+            std::process::exit(1);
+        }
     }
 }

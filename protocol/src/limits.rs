@@ -68,6 +68,8 @@ pub const EXPRESSION_DEPTH_MAX: usize = 32;
 pub const EXPRESSION_SUMS_MAX: usize = 16;
 /// Most values in the content of an observation that a CEL expression looks at.
 pub const EXPRESSION_VALUES_MAX: usize = 4096;
+/// Most compiled expressions that are kept for later decisions.
+pub const EXPRESSIONS_KEPT_MAX: usize = 4096;
 /// Largest item of a bundle, in bytes: a manifest that names very many statements.
 pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
 /// Statements of a bundle that a verifier keeps while it reads on, in bytes. Of what exceeds this it keeps what other
@@ -87,12 +89,15 @@ pub const STAGES_MAX: usize = 16;
 pub const STAGE_VALUES_MAX: usize = 64;
 /// Furthest that lineage is followed from a subject, in edges.
 pub const LINEAGE_DEPTH_MAX: usize = 64;
+/// Most edges of a lineage that is held in memory, at some 50 bytes each.
+pub const LINEAGE_EDGES_MAX: usize = 1 << 24;
 
 const _: () =
     assert!(STATEMENT_BYTES_MAX * 2 < BUNDLE_ITEM_BYTES_MAX && BUNDLE_ITEM_BYTES_MAX < BUNDLE_KEPT_BYTES_MAX);
 const _: () = assert!(SUCCESSION_BYTES_MAX < STATEMENT_BYTES_MAX);
 const _: () = assert!(RECOVERY_ASKED_MAX * 34 + HEAD_BYTES_MAX < SUCCESSION_BYTES_MAX / 4);
 const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
+const _: () = assert!(PROFILES_MAX * REQUIREMENTS_MAX <= EXPRESSIONS_KEPT_MAX);
 const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);
 const _: () = assert!(SUBJECTS_MAX * 40 < PAYLOAD_BYTES_MAX);

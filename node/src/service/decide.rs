@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use counterfoil_protocol::actuation::Request;
 use counterfoil_protocol::admissibility::declared::governance;
 use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
-use counterfoil_protocol::admissibility::gather::{decide, reach, relevant};
+use counterfoil_protocol::admissibility::gather::{decide_with, reach, relevant};
 use counterfoil_protocol::admissibility::{
     Activation, Basis, Composition, Inquiry, InquiryAnswer, Profile, Verdict,
 };
@@ -113,7 +113,10 @@ impl Node {
             gathered.evidence.push(self.verified_one(view, overriding)?);
         }
         let inputs = gathered.inputs(self.organisation(), request, time);
-        let (decision, verdict) = decide(&inputs)?;
+        let (decision, verdict) = {
+            let mut expressions = self.expressions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            decide_with(&inputs, &mut expressions)?
+        };
         let (mut recorded, mut permit) = (None, None);
         if !dry_run {
             let said = self.say(Say::new(Kind::Decision, &decision)?)?;

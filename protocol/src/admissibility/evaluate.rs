@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::evidence::{Evidence, Finding, Freshness, RecognitionStanding, Relation};
-use super::expression::Expression;
+use super::expression::Expressions;
 use super::govern::govern;
 use super::profile::{Composition, Profile, Requirement, Rule, ScopeLimit};
 use super::structure::Tree;
@@ -17,7 +17,7 @@ use crate::actuation::governance::Governance;
 use crate::actuation::{Mode, Request, RequestError, Reversibility};
 use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
-use crate::ids::{StatementId, Timestamp};
+use crate::ids::{AuthorityId, StatementId, Timestamp};
 use crate::limits::{EVIDENCE_MAX, PROFILES_MAX};
 use crate::weighting::corroboration::{independent_groups, sources_for, weight as corroboration_weight};
 use crate::weighting::derive::weigh;
@@ -80,6 +80,14 @@ pub enum CaseError {
 /// # Errors
 /// [`CaseError`] when there is nothing to evaluate. Missing evidence is no error but part of the verdict.
 pub fn evaluate(case: &Case) -> Result<Verdict, CaseError> {
+    evaluate_with(case, &mut Expressions::default())
+}
+
+/// The same, with expressions that are kept from one case to the next.
+///
+/// # Errors
+/// See [`evaluate`].
+pub fn evaluate_with(case: &Case, expressions: &mut Expressions) -> Result<Verdict, CaseError> {
     case.request.check()?;
     let mut profiles: Vec<&DeclaredProfile> =
         case.profiles.iter().filter(|p| p.profile.applies_to(&case.request)).collect();
@@ -97,10 +105,11 @@ pub fn evaluate(case: &Case) -> Result<Verdict, CaseError> {
     findings.sort();
     findings.dedup();
 
-    let assessed: Vec<Assessed<'_>> =
-        profiles.iter().map(|declared| Assessed::new(case, declared, &evidence, &findings)).collect();
-    let trees = Trees::new(&assessed, &case.composition)?;
-    govern(case, &profiles, conclude(case, &evidence, assessed, &trees))
+    let assessed: Vec<Assessed<'_>> = profiles
+        .iter()
+        .map(|declared| Assessed::new(case, declared, &evidence, &findings, expressions))
+        .collect();
+    govern(case, &profiles, conclude(case, &evidence, assessed)?)
 }
 
 fn bounded(what: &'static str, found: usize, max: usize) -> Result<(), CaseError> {
@@ -121,6 +130,7 @@ impl<'a> Assessed<'a> {
         declared: &'a DeclaredProfile,
         evidence: &[&Evidence],
         findings: &[&Finding],
+        expressions: &mut Expressions,
     ) -> Self {
         let profile = &declared.profile;
         let recalled: BTreeSet<StatementId> = findings
@@ -131,7 +141,7 @@ impl<'a> Assessed<'a> {
         let mut requirements = BTreeMap::new();
         let mut shown_by = BTreeMap::new();
         for (name, requirement) in &profile.requirements {
-            let (outcome, tree) = assess(case, profile, requirement, evidence, &recalled);
+            let (outcome, tree) = assess(case, profile, requirement, evidence, &recalled, expressions);
             requirements.insert(name.clone(), outcome);
             shown_by.insert(name.as_str(), tree);
         }
@@ -141,12 +151,7 @@ impl<'a> Assessed<'a> {
             .map(|finding| (*finding).clone())
             .collect();
         let state = |name: &str| requirements.get(name).map_or(RequirementState::Unmet, |r| r.state);
-        let holds = |accept: &[RequirementState]| {
-            rule_tree(&profile.rule, &|name| {
-                if accept.contains(&state(name)) { Tree::True } else { Tree::False }
-            })
-            .evaluate(&|_| false)
-        };
+        let holds = |accept: &[RequirementState]| rule_holds(&profile.rule, &|n| accept.contains(&state(n)));
         let outcome = if !vetoes.is_empty() {
             Outcome::Vetoed
         } else if holds(&[RequirementState::Met]) {
@@ -168,6 +173,17 @@ impl<'a> Assessed<'a> {
     }
 }
 
+fn rule_holds(rule: &Rule, holds: &impl Fn(&str) -> bool) -> bool {
+    match rule {
+        Rule::Requirement(name) => holds(name),
+        Rule::All { all } => all.iter().all(|part| rule_holds(part, holds)),
+        Rule::Any { any } => any.iter().any(|part| rule_holds(part, holds)),
+        Rule::AtLeast { at_least, of } => {
+            of.iter().filter(|part| rule_holds(part, holds)).count() >= usize::from(*at_least)
+        }
+    }
+}
+
 fn rule_tree(rule: &Rule, leaf: &impl Fn(&str) -> Tree) -> Tree {
     match rule {
         Rule::Requirement(name) => leaf(name),
@@ -186,10 +202,12 @@ fn assess(
     requirement: &Requirement,
     evidence: &[&Evidence],
     recalled: &BTreeSet<StatementId>,
+    expressions: &mut Expressions,
 ) -> (RequirementOutcome, Tree) {
-    let expression = requirement.expression.as_deref().map(Expression::compile);
-    let mut considered = Vec::new();
-    let mut accepted: Vec<(usize, &Evidence)> = Vec::new();
+    let expression = requirement.expression.as_deref().map(|text| expressions.compiled(text));
+    let mut considered = Vec::with_capacity(evidence.len());
+    // Where it stands among all evidence, and among what is considered.
+    let mut accepted: Vec<(usize, usize)> = Vec::with_capacity(evidence.len());
     for (index, item) in evidence.iter().enumerate() {
         if !requirement.claims.iter().any(|p| pattern_matches(p, &item.observation.claim))
             || !is_in_reach(requirement, &item.relation)
@@ -198,7 +216,7 @@ fn assess(
         }
         let weighed = weigh(item, case.time, profile.half_life_s(&item.observation.claim), &profile.quality);
         let mut refused = refusals(case, requirement, item, recalled);
-        match &expression {
+        match expression.as_deref() {
             Some(Ok(expression)) => match expression.holds(&item.observation, case.time) {
                 Ok(true) => {}
                 Ok(false) => refused.push(reason("expression", "the profile's expression does not hold")),
@@ -210,7 +228,7 @@ fn assess(
             None => {}
         }
         if refused.is_empty() {
-            accepted.push((index, item));
+            accepted.push((index, considered.len()));
         }
         considered.push(Considered {
             statement: item.statement,
@@ -224,7 +242,8 @@ fn assess(
     }
     // Who is independent of whom is found once, on all that is accepted so far. Leaving a piece of evidence out later
     // does not undo what it showed: an echo stays an echo.
-    let items: Vec<&Evidence> = accepted.iter().map(|(_, item)| *item).collect();
+    let items: Vec<&Evidence> =
+        accepted.iter().filter_map(|(index, _)| evidence.get(*index)).copied().collect();
     let groups = independent_groups(&items);
     corroborate(&mut considered, &groups);
     // Floors come last: they look at the weight with corroboration.
@@ -237,12 +256,11 @@ fn assess(
             }
         }
     }
-    let kept: BTreeSet<StatementId> =
-        considered.iter().filter(|c| c.refused.is_empty()).map(|c| c.statement).collect();
+    let counts = |place: usize| considered.get(place).is_some_and(|c| c.refused.is_empty());
     let sources: Vec<Source> = accepted
         .iter()
         .zip(groups)
-        .map(|((leaf, item), group)| Source { leaf: *leaf, group, counts: kept.contains(&item.statement) })
+        .map(|((leaf, place), group)| Source { leaf: *leaf, group, counts: counts(*place) })
         .collect();
     let tree = shown_by(requirement, &sources);
     let state = if tree.evaluate(&|_| true) {
@@ -281,19 +299,28 @@ fn shown_by(requirement: &Requirement, sources: &[Source]) -> Tree {
 }
 
 fn groups_at_least<'a>(need: u64, sources: impl IntoIterator<Item = &'a Source>) -> Tree {
-    let mut groups: BTreeMap<usize, Vec<Tree>> = BTreeMap::new();
+    let mut groups: Vec<Vec<Tree>> = Vec::new();
     for source in sources {
-        groups.entry(source.group).or_default().push(Tree::Leaf(source.leaf));
+        // Groups are numbered as they first occur.
+        if groups.len() <= source.group {
+            groups.resize_with(source.group + 1, Vec::new);
+        }
+        if let Some(leaves) = groups.get_mut(source.group) {
+            leaves.push(Tree::Leaf(source.leaf));
+        }
     }
-    Tree::at_least(need, groups.into_values().map(|leaves| Tree::at_least(1, leaves)))
+    let shown = groups.into_iter().filter(|leaves| !leaves.is_empty());
+    Tree::at_least(need, shown.map(|leaves| Tree::at_least(1, leaves)))
 }
 
 fn corroborate(considered: &mut [Considered], groups: &[usize]) {
-    let count = groups.iter().collect::<BTreeSet<_>>().len();
+    // Groups are numbered without gaps.
+    let count = groups.iter().max().map_or(0, |last| last + 1);
     let value = corroboration_weight(count);
+    let found = format!("{} pieces of evidence from {count} independent sources", groups.len());
     for item in considered.iter_mut().filter(|c| c.refused.is_empty()) {
         item.weighed.weight.corroboration = value;
-        let found = format!("{} pieces of evidence from {count} independent sources", groups.len());
+        let found = found.clone().into();
         item.weighed.derivation.push(Step { dimension: Dimension::Corroboration, found, value });
     }
 }
@@ -370,43 +397,38 @@ fn refusals(
     reasons
 }
 
-/// The whole rule, over evidence and over requirements.
-struct Trees<'a> {
-    /// Over evidence: what is sufficient.
-    evidence: Tree,
-    /// Over requirements that are not met: what is missing.
-    missing: Tree,
-    /// The requirements that the leaves of `missing` stand for.
-    missing_leaves: Vec<MissingLeaf<'a>>,
+/// The whole rule over evidence: what is sufficient.
+fn sufficient_tree(assessed: &[Assessed<'_>], composition: &Composition) -> Result<Tree, CaseError> {
+    let of_profile = |one: &Assessed<'_>| {
+        rule_tree(&one.profile.rule, &|name| one.shown_by.get(name).cloned().unwrap_or(Tree::False))
+    };
+    compose(composition, &ids(assessed), assessed.iter().map(of_profile).collect())
 }
 
-impl<'a> Trees<'a> {
-    fn new(assessed: &[Assessed<'a>], composition: &Composition) -> Result<Self, CaseError> {
-        let mut missing_leaves = Vec::new();
-        let mut evidence_trees = Vec::with_capacity(assessed.len());
-        let mut missing_trees = Vec::with_capacity(assessed.len());
-        for one in assessed {
-            evidence_trees.push(rule_tree(&one.profile.rule, &|name| {
-                one.shown_by.get(name).cloned().unwrap_or(Tree::False)
-            }));
-            let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
-            for name in one.profile.requirements.keys() {
-                if one.state(name) != RequirementState::Met {
-                    numbers.insert(name.clone(), missing_leaves.len());
-                    missing_leaves.push((one.profile, name.clone(), one.state(name)));
-                }
+/// The whole rule over requirements that are not met: what is missing; and what its leaves stand for.
+fn missing_tree<'a>(
+    assessed: &[Assessed<'a>],
+    composition: &Composition,
+) -> Result<(Tree, Vec<MissingLeaf<'a>>), CaseError> {
+    let mut leaves = Vec::new();
+    let mut trees = Vec::with_capacity(assessed.len());
+    for one in assessed {
+        let mut numbers: BTreeMap<&str, usize> = BTreeMap::new();
+        for name in one.profile.requirements.keys() {
+            if one.state(name) != RequirementState::Met {
+                numbers.insert(name, leaves.len());
+                leaves.push((one.profile, name.clone(), one.state(name)));
             }
-            missing_trees.push(rule_tree(&one.profile.rule, &|name| {
-                numbers.get(name).map_or(Tree::True, |n| Tree::Leaf(*n))
-            }));
         }
-        let ids: Vec<&str> = assessed.iter().map(|one| one.profile.id.as_str()).collect();
-        Ok(Self {
-            evidence: compose(composition, &ids, evidence_trees)?,
-            missing: compose(composition, &ids, missing_trees)?,
-            missing_leaves,
-        })
+        trees.push(rule_tree(&one.profile.rule, &|name| {
+            numbers.get(name).map_or(Tree::True, |n| Tree::Leaf(*n))
+        }));
     }
+    Ok((compose(composition, &ids(assessed), trees)?, leaves))
+}
+
+fn ids<'a>(assessed: &[Assessed<'a>]) -> Vec<&'a str> {
+    assessed.iter().map(|one| one.profile.id.as_str()).collect()
 }
 
 pub(super) fn compose(composition: &Composition, ids: &[&str], trees: Vec<Tree>) -> Result<Tree, CaseError> {
@@ -430,9 +452,10 @@ pub(super) fn compose(composition: &Composition, ids: &[&str], trees: Vec<Tree>)
     }
 }
 
-fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, trees: &Trees<'_>) -> Verdict {
+fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>) -> Result<Verdict, CaseError> {
+    let sufficient = sufficient_tree(&assessed, &case.composition)?;
     let is_vetoed = assessed.iter().any(|one| one.outcome.outcome == Outcome::Vetoed);
-    let is_admitted = !is_vetoed && trees.evidence.evaluate(&|_| true);
+    let is_admitted = !is_vetoed && sufficient.evaluate(&|_| true);
     let mut reasons = Vec::new();
     let (mut scopes, mut withheld) = (BTreeMap::new(), BTreeMap::new());
     let mut lifted = None;
@@ -495,12 +518,13 @@ fn conclude(case: &Case, evidence: &[&Evidence], assessed: Vec<Assessed<'_>>, tr
     if let Some((tree, leaves)) = lifted {
         explain_missing(&mut verdict, case, &tree, &leaves);
     } else if is_admitted {
-        explain_admitted(&mut verdict, evidence, &assessed, &trees.evidence);
+        explain_admitted(&mut verdict, evidence, &assessed, &sufficient);
     } else if !is_vetoed {
-        explain_missing(&mut verdict, case, &trees.missing, &trees.missing_leaves);
+        let (tree, leaves) = missing_tree(&assessed, &case.composition)?;
+        explain_missing(&mut verdict, case, &tree, &leaves);
     }
     verdict.profiles = assessed.into_iter().map(|one| one.outcome).collect();
-    verdict
+    Ok(verdict)
 }
 
 /// A requirement that is missing, with its profile.
@@ -607,27 +631,37 @@ fn missing_mode(case: &Case, assessed: &[Assessed<'_>], reasons: &mut Vec<Reason
 }
 
 fn explain_admitted(verdict: &mut Verdict, evidence: &[&Evidence], assessed: &[Assessed<'_>], tree: &Tree) {
-    let authority = |index: usize| evidence.get(index).map(|item| item.authority);
-    let authorities: BTreeSet<_> = evidence.iter().map(|item| item.authority).collect();
+    let mut authorities: Vec<AuthorityId> = evidence.iter().map(|item| item.authority).collect();
+    authorities.sort_unstable();
+    authorities.dedup();
+    // Authorities by their numbers, which order as they do.
+    let numbers: Vec<usize> =
+        evidence.iter().filter_map(|item| authorities.binary_search(&item.authority).ok()).collect();
+    let authority = |index: usize| numbers.get(index).copied();
     verdict.necessary = authorities
-        .into_iter()
-        .filter(|candidate| !tree.evaluate(&|index| authority(index) != Some(*candidate)))
+        .iter()
+        .enumerate()
+        .filter(|(candidate, _)| !tree.evaluate(&|index| authority(index) != Some(*candidate)))
+        .map(|(_, id)| *id)
         .collect();
     let sets = tree.minimal_sets();
     verdict.truncated = sets.is_truncated();
-    verdict.sufficient_count = sets.count;
+    let mut behind = Vec::with_capacity(evidence.len());
     verdict.sufficient = sets
         .sets
         .iter()
         .map(|set| {
-            let items: Vec<_> = set.iter().filter_map(|index| evidence.get(*index)).collect();
-            let behind: BTreeSet<_> = items.iter().map(|item| item.authority).collect();
+            behind.clear();
+            behind.extend(set.iter().filter_map(|index| authority(*index)));
+            behind.sort_unstable();
+            behind.dedup();
             SufficientSet {
-                statements: items.iter().map(|item| item.statement).collect(),
-                authorities: behind.into_iter().collect(),
+                statements: set.iter().filter_map(|index| Some(evidence.get(*index)?.statement)).collect(),
+                authorities: behind.iter().filter_map(|n| authorities.get(*n)).copied().collect(),
             }
         })
         .collect();
+    verdict.sufficient_count = sets.count;
     verdict.weight = weakest(assessed, |c| verdict.necessary.contains(&c.authority))
         .or_else(|| weakest(assessed, |_| true));
 }

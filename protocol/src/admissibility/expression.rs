@@ -6,14 +6,16 @@
 //! another, few additions and none inside a macro, so that no value grows with the square of another. And the content
 //! that it looks at is bounded too.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
-use cel::{Context, Program};
-use serde::Serialize;
+use cel::{Context, Env, Program};
 
 use super::source::did_you_mean;
 use crate::codec::Value;
 use crate::ids::Timestamp;
-use crate::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_SUMS_MAX, EXPRESSION_VALUES_MAX};
+use crate::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_SUMS_MAX, EXPRESSION_VALUES_MAX, EXPRESSIONS_KEPT_MAX};
 use crate::observation::Observation;
 
 /// What an expression may look at.
@@ -53,12 +55,27 @@ pub struct ExpressionError {
     pub at: Option<usize>,
 }
 
-/// What an expression sees.
-#[derive(Serialize)]
-struct Scope<'a> {
-    claim: &'a str,
-    adverse: bool,
-    age_days: u64,
+/// The language's functions, the same for all expressions.
+static LIBRARY: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// Expressions by their text, each compiled when it is first asked for. Whoever decides again and again keeps them.
+#[derive(Default)]
+pub struct Expressions(BTreeMap<String, Arc<Result<Expression, ExpressionError>>>);
+
+impl Expressions {
+    /// The expression with this text, or why it is none.
+    pub fn compiled(&mut self, text: &str) -> Arc<Result<Expression, ExpressionError>> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        // Profiles change seldom: what is not in force any more is let go all at once.
+        if self.0.len() >= EXPRESSIONS_KEPT_MAX {
+            self.0.clear();
+        }
+        let compiled = Arc::new(Expression::compile(text));
+        self.0.insert(text.to_owned(), Arc::clone(&compiled));
+        compiled
+    }
 }
 
 impl Expression {
@@ -93,19 +110,15 @@ impl Expression {
         if values > EXPRESSION_VALUES_MAX {
             return Err(format!("its content has more than {EXPRESSION_VALUES_MAX} values"));
         }
-        let mut context = Context::default();
-        let scope = Scope {
-            claim: &observation.claim,
-            adverse: observation.adverse,
-            age_days: time.since(observation.effective) / 86_400,
-        };
+        let mut context = Context::with_env(Arc::clone(&LIBRARY));
+        let age_days = time.since(observation.effective) / 86_400;
         let content: std::collections::HashMap<String, cel::Value> =
             observation.content.iter().map(|(name, value)| (name.clone(), to_cel(value))).collect();
         let metrics: std::collections::HashMap<String, i64> =
             observation.metrics.iter().map(|metric| (metric.name.clone(), metric.ppm)).collect();
-        context.add_variable_from_value("claim", scope.claim.to_owned());
-        context.add_variable_from_value("adverse", scope.adverse);
-        context.add_variable_from_value("age_days", i64::try_from(scope.age_days).unwrap_or(i64::MAX));
+        context.add_variable_from_value("claim", observation.claim.clone());
+        context.add_variable_from_value("adverse", observation.adverse);
+        context.add_variable_from_value("age_days", i64::try_from(age_days).unwrap_or(i64::MAX));
         context.add_variable_from_value("content", content);
         context.add_variable_from_value("metrics", metrics);
         match self.0.execute(&context) {
@@ -278,5 +291,18 @@ mod tests {
         ] {
             assert!(Expression::compile(text).is_ok(), "{text}: {:?}", Expression::compile(text).err());
         }
+    }
+
+    #[test]
+    fn an_expression_is_compiled_once_and_what_is_kept_is_bounded() {
+        let mut expressions = Expressions::default();
+        let first = expressions.compiled("age_days < 3");
+        assert!(Arc::ptr_eq(&first, &expressions.compiled("age_days < 3")));
+        assert!(expressions.compiled("age_days <").is_err());
+        for n in 0..=EXPRESSIONS_KEPT_MAX {
+            expressions.0.insert(n.to_string(), Arc::clone(&first));
+        }
+        assert!(!Arc::ptr_eq(&first, &expressions.compiled("age_days < 4")));
+        assert_eq!(expressions.0.len(), 1);
     }
 }

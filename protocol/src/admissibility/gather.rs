@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
 use super::declared;
 use super::dispute;
-use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
+use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate_with};
 use super::evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
+use super::expression::Expressions;
 use super::verdict::Verdict;
 use crate::actuation::Request;
 use crate::chain::cosignature::{self, Cosignature};
@@ -167,9 +168,20 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
 /// # Errors
 /// [`GatherError`].
 pub fn decide(inputs: &Inputs<'_>) -> Result<(Decision, Verdict), GatherError> {
+    decide_with(inputs, &mut Expressions::default())
+}
+
+/// The same, with expressions that are kept from one decision to the next.
+///
+/// # Errors
+/// See [`decide`].
+pub fn decide_with(
+    inputs: &Inputs<'_>,
+    expressions: &mut Expressions,
+) -> Result<(Decision, Verdict), GatherError> {
     let own = inputs.chains.get(&inputs.decider).ok_or(GatherError::NoDecider(inputs.decider))?;
     let (activation, _) = activation(own).ok_or(GatherError::NoActivation)?;
-    let verdict = evaluate(&case(inputs)?)?;
+    let verdict = evaluate_with(&case(inputs)?, expressions)?;
     let bytes = verdict.to_bytes().map_err(|_| GatherError::NoActivation)?;
     let mut evidence: Vec<EvidenceRef> = inputs
         .evidence

@@ -16,7 +16,7 @@
 //! | [`what_if`] | the same decision under other circumstances, or another profile |
 //! | [`mod@diff`] | whether one profile is stronger than another, with a situation that shows it |
 //! | [`structure`] | the composed rule as one threshold tree, and what it says about sets |
-//! | `diagram`, [`mod@count`] | all minimal sets at once, and how many they are |
+//! | `product`, `diagram`, [`mod@count`] | the minimal sets, and how many they are: directly, or all at once |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
 
 pub mod count;
@@ -30,6 +30,7 @@ pub mod evidence;
 pub mod expression;
 pub mod gather;
 pub mod govern;
+mod product;
 pub mod profile;
 pub mod scenario;
 pub mod source;
@@ -39,9 +40,10 @@ pub mod what_if;
 
 pub use count::SetCount;
 pub use decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, InquiryAnswer};
-pub use evaluate::{Case, DeclaredProfile, evaluate};
+pub use evaluate::{Case, DeclaredProfile, evaluate, evaluate_with};
 pub use evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
+pub use expression::Expressions;
 pub use profile::{Composition, Profile, ProfileError, Requirement, Rule};
 pub use verdict::Verdict;

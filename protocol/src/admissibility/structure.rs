@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::count::SetCount;
 use super::diagram::{Diagrams, Exhausted, FALSE, NodeId, TRUE};
+use super::product::Product;
 use crate::limits::{EXPLANATION_SETS_MAX, EXPLANATION_STEPS_MAX};
 
 /// A monotone boolean function over numbered leaves.
@@ -31,7 +32,7 @@ pub enum Tree {
 /// Minimal sets of leaves, smallest first, then in the order in which the tree first names the leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sets {
-    /// The first [`EXPLANATION_SETS_MAX`] sets, each in ascending order of its leaves.
+    /// The first of them, [`EXPLANATION_SETS_MAX`] where nothing else was asked for, each in ascending order of its leaves.
     ///
     /// Without a count they are some of the minimal sets, and not always the smallest.
     pub sets: Vec<Vec<usize>>,
@@ -77,7 +78,7 @@ impl Tree {
 
     /// The minimal sets of leaves that make it hold.
     pub fn minimal_sets(&self) -> Sets {
-        self.exact().unwrap_or_else(|Exhausted| Sets { sets: self.some_minimal_sets(), count: None })
+        self.first_minimal_sets(EXPLANATION_SETS_MAX)
     }
 
     /// Leaves with which it holds and `other` does not; none where `other` holds whenever it does.
@@ -94,14 +95,23 @@ impl Tree {
         Ok(builder.diagrams.one(gap).map(|set| set.into_iter().filter_map(leaf).collect()))
     }
 
-    fn exact(&self) -> Result<Sets, Exhausted> {
+    /// The same, with another bound on how many are listed.
+    pub fn first_minimal_sets(&self, max: usize) -> Sets {
+        if let Some(product) = Product::of(self) {
+            return Sets { sets: product.first(max), count: Some(product.count()) };
+        }
+        self.exact(max).unwrap_or_else(|Exhausted| Sets { sets: self.some_minimal_sets(), count: None })
+    }
+
+    /// By way of diagrams, for any tree.
+    fn exact(&self, max: usize) -> Result<Sets, Exhausted> {
         let mut builder = Builder { diagrams: Diagrams::new(), numbers: BTreeMap::new(), leaves: Vec::new() };
         builder.number(self)?;
         let function = builder.function(self)?;
         let family = builder.diagrams.minimal_sets(function)?;
         let measured = builder.diagrams.measure(family, builder.leaves.len());
         let leaf = |variable: u32| builder.leaves.get(variable as usize).copied();
-        let sets = measured.smallest(EXPLANATION_SETS_MAX).into_iter().map(|set| {
+        let sets = measured.smallest(max).into_iter().map(|set| {
             let mut set: Vec<usize> = set.into_iter().filter_map(leaf).collect();
             set.sort_unstable();
             set
@@ -246,6 +256,34 @@ mod tests {
         })
     }
 
+    /// A tree that names each of its leaves once, and mostly asks for one weight.
+    fn product() -> impl Strategy<Value = Tree> {
+        let leaf = prop_oneof![30 => Just(Tree::Leaf(0)), 1 => Just(Tree::True), 1 => Just(Tree::False)];
+        let tree = leaf.prop_recursive(4, 80, 9, |inner| {
+            let weight = prop_oneof![40 => Just(1u64), 1 => Just(2), 1 => Just(0)];
+            (proptest::collection::vec((weight, inner), 1..10), 0u64..9)
+                .prop_map(|(children, need)| Tree::Threshold { need, children })
+        });
+        tree.prop_map(|mut tree| {
+            renumber(&mut tree, &mut 0);
+            tree
+        })
+    }
+
+    fn renumber(tree: &mut Tree, next: &mut usize) {
+        match tree {
+            Tree::Leaf(leaf) => {
+                // Not in order: what is named first need not have the smallest number.
+                *leaf = *next ^ 5;
+                *next += 1;
+            }
+            Tree::Threshold { children, .. } => {
+                children.iter_mut().for_each(|(_, child)| renumber(child, next));
+            }
+            Tree::True | Tree::False => {}
+        }
+    }
+
     fn is_minimal(tree: &Tree, set: &[usize]) -> bool {
         tree.evaluate(&|leaf| set.contains(&leaf))
             && set.iter().all(|out| !tree.evaluate(&|leaf| leaf != *out && set.contains(&leaf)))
@@ -290,6 +328,40 @@ mod tests {
         fn what_is_listed_without_a_count_is_minimal_all_the_same(tree in tree()) {
             let sets = tree.some_minimal_sets();
             prop_assert!(sets.iter().all(|set| is_minimal(&tree, set)));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #[test]
+        fn what_is_listed_without_a_diagram_is_what_the_diagram_lists(tree in product()) {
+            let direct = Product::of(&tree);
+            let exact = tree.exact(EXPLANATION_SETS_MAX);
+            if let Some(direct) = direct {
+                let exact = exact.expect("a diagram of so few leaves, none of them twice, is small");
+                prop_assert_eq!(exact.count, Some(direct.count()));
+                prop_assert_eq!(exact.sets, direct.first(EXPLANATION_SETS_MAX));
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_rules_that_are_listed_directly_have_a_diagram() {
+        let leaves = |from: usize, count: usize| (from..from + count).map(Tree::Leaf);
+        let groups = |need, each: usize, asked| {
+            Tree::at_least(need, (0..64 / each).map(|g| Tree::at_least(asked, leaves(g * each, each))))
+        };
+        let mut trees: Vec<Tree> = (1..64).map(|need| Tree::at_least(need, leaves(0, 64))).collect();
+        for each in [2usize, 4, 8, 16, 32] {
+            for asked in 1..=each as u64 {
+                trees.extend((1..=64 / each as u64).map(|need| groups(need, each, asked)));
+            }
+        }
+        for tree in trees {
+            let direct = Product::of(&tree).expect("no leaf is named twice");
+            let exact = tree.exact(EXPLANATION_SETS_MAX).expect("within the bound of work");
+            assert_eq!(exact.count, Some(direct.count()));
+            assert_eq!(exact.sets, direct.first(EXPLANATION_SETS_MAX));
         }
     }
 

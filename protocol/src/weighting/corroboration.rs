@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::vector::Ppm;
 use crate::admissibility::Evidence;
+use crate::ids::{BlobId, OrganisationId};
 
 /// Groups `evidence` so that what is not independent of each other shares a group. Gives each item's group number;
 /// groups are numbered in the order in which they first occur.
@@ -18,7 +19,7 @@ pub fn independent_groups(evidence: &[&Evidence]) -> Vec<usize> {
         }
         at
     }
-    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first: BTreeMap<Tie<'_>, usize> = BTreeMap::new();
     for (index, item) in evidence.iter().enumerate() {
         for tie in ties(item) {
             let other = *first.entry(tie).or_insert(index);
@@ -28,25 +29,37 @@ pub fn independent_groups(evidence: &[&Evidence]) -> Vec<usize> {
             }
         }
     }
-    let mut numbers = BTreeMap::new();
+    // The number of each root: unknown until it first occurs.
+    let mut numbers = vec![usize::MAX; evidence.len()];
+    let mut next = 0;
     (0..evidence.len())
         .map(|index| {
-            let next = numbers.len();
-            *numbers.entry(find(&parent, index)).or_insert(next)
+            let Some(number) = numbers.get_mut(find(&parent, index)) else { return next };
+            if *number == usize::MAX {
+                *number = next;
+                next += 1;
+            }
+            *number
         })
         .collect()
 }
 
 /// What makes two pieces of evidence depend on each other when they have it in common.
-fn ties(evidence: &Evidence) -> Vec<String> {
-    let mut ties = vec![format!("organisation {}", evidence.organisation)];
-    if let Some(parent) = &evidence.parent {
-        ties.push(format!("organisation {parent}"));
-    }
-    if let Some(source) = &evidence.observation.source {
-        ties.push(format!("document {}", source.document));
-    }
-    ties
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Tie<'a> {
+    Organisation(OrganisationId),
+    /// A parent that is not known by its id.
+    Parent(&'a str),
+    Document(BlobId),
+}
+
+fn ties(evidence: &Evidence) -> impl Iterator<Item = Tie<'_>> {
+    let parent = evidence.parent.as_deref().map(|parent| {
+        let known = parent.parse::<OrganisationId>().ok();
+        known.filter(|id| id.to_string() == parent).map_or(Tie::Parent(parent), Tie::Organisation)
+    });
+    let document = evidence.observation.source.as_ref().map(|source| Tie::Document(source.document));
+    std::iter::once(Tie::Organisation(evidence.organisation)).chain(parent).chain(document)
 }
 
 /// The weight of `groups` independent sources: one proves nothing more, each further one halves the remaining doubt.

@@ -1,5 +1,6 @@
 //! From evidence to its weight vector, step by step.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,7 @@ pub fn weigh(
     rubric: &BTreeMap<String, Rubric>,
 ) -> Weighed {
     let mut derivation = Vec::with_capacity(8);
-    let mut step = |dimension, found: String, value| {
+    let mut step = |dimension, found: Cow<'static, str>, value| {
         derivation.push(Step { dimension, found, value });
         value
     };
@@ -62,7 +63,8 @@ pub fn weigh(
     let provenance = step(Dimension::Provenance, found, value);
     let age = time.since(evidence.observation.effective);
     let value = half_life(age, half_life_s);
-    let recency = step(Dimension::Recency, format!("{age} s old, half-life {half_life_s} s"), value);
+    let found = Found::new().number(age).text(" s old, half-life ").number(half_life_s).text(" s");
+    let recency = step(Dimension::Recency, found.done(), value);
     let (found, value) = authority(evidence);
     let authority = step(Dimension::Authority, found, value);
     let value = super::corroboration::weight(1);
@@ -71,7 +73,7 @@ pub fn weigh(
 }
 
 /// The worst of the metrics that the rubric knows; full when it asks for none.
-fn quality(metrics: &[Metric], rubric: &BTreeMap<String, Rubric>) -> (String, Ppm) {
+fn quality(metrics: &[Metric], rubric: &BTreeMap<String, Rubric>) -> (Cow<'static, str>, Ppm) {
     if rubric.is_empty() {
         return ("the profile declares no rubric".into(), Ppm::FULL);
     }
@@ -80,13 +82,13 @@ fn quality(metrics: &[Metric], rubric: &BTreeMap<String, Rubric>) -> (String, Pp
         Some((rubric.quality(metric.ppm), metric))
     });
     match rated.min_by(|(a, x), (b, y)| (a, &x.name, x.ppm).cmp(&(b, &y.name, y.ppm))) {
-        Some((quality, metric)) => (format!("{} is {} ppm", metric.name, metric.ppm), quality),
+        Some((quality, metric)) => (format!("{} is {} ppm", metric.name, metric.ppm).into(), quality),
         None => ("none of the rubric's metrics is declared".into(), Ppm::FULL),
     }
 }
 
 /// The ladder of proven origin. An imported document stands no higher than its own signature allows.
-fn provenance(evidence: &Evidence) -> (String, Ppm) {
+fn provenance(evidence: &Evidence) -> (Cow<'static, str>, Ppm) {
     let (how, statement) = match (&evidence.recognition, &evidence.receipt) {
         (RecognitionStanding::Unrecognised, _) => ("signed by an unrecognised authority", 200_000),
         (_, ReceiptStanding::None) => ("signed by a recognised authority", 500_000),
@@ -102,14 +104,14 @@ fn provenance(evidence: &Evidence) -> (String, Ppm) {
         Some(SourceSignature::Verified) => ("its document's signature is verified", 950_000),
         Some(SourceSignature::VerifiedAndLogged) => ("its document is verified and logged", 1_000_000),
     };
-    (format!("{how}; {document}"), Ppm::new(statement.min(limit)))
+    (Found::new().text(how).text("; ").text(document).done(), Ppm::new(statement.min(limit)))
 }
 
 /// By kind, less a tenth for each level of delegation, and no more than a recognition lets it count for; nothing when the
 /// credential is not in force.
-fn authority(evidence: &Evidence) -> (String, Ppm) {
+fn authority(evidence: &Evidence) -> (Cow<'static, str>, Ppm) {
     if evidence.standing != Standing::InForce {
-        return (format!("its credential is {}", evidence.standing), Ppm::ZERO);
+        return (format!("its credential is {}", evidence.standing).into(), Ppm::ZERO);
     }
     let (kind, base) = match evidence.kind {
         AuthorityKind::HumanRole => ("human role", 1_000_000u32),
@@ -119,16 +121,59 @@ fn authority(evidence: &Evidence) -> (String, Ppm) {
         AuthorityKind::Model => ("model", 600_000),
     };
     let value = Ppm::new(base.saturating_sub(base / 10 * u32::from(evidence.depth)));
-    let found = format!("{kind} {}, {} levels below the root", evidence.role, evidence.depth);
+    let found = Found::new().text(kind).text(" ").text(&evidence.role).text(", ");
+    let found = found.number(evidence.depth.into()).text(" levels below the root");
     match evidence.crossing.authority_cap {
-        Some(cap) if cap < value => (format!("{found}, capped by its recognition"), cap),
-        _ => (found, value),
+        Some(cap) if cap < value => (found.text(", capped by its recognition").done(), cap),
+        _ => (found.done(), value),
+    }
+}
+
+/// Puts a step's words together: decisions write so many of them that the formatter's ways would cost as much as all the
+/// rest.
+struct Found(String);
+
+impl Found {
+    fn new() -> Self {
+        Self(String::with_capacity(64))
+    }
+
+    fn text(mut self, text: &str) -> Self {
+        self.0.push_str(text);
+        self
+    }
+
+    fn number(mut self, mut number: u64) -> Self {
+        let mut digits = [0u8; 20];
+        let mut length = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            length += 1;
+            if number == 0 {
+                break;
+            }
+        }
+        let (_, written) = digits.split_at(digits.len() - length);
+        self.0.push_str(str::from_utf8(written).unwrap_or_default());
+        self
+    }
+
+    fn done(self) -> Cow<'static, str> {
+        self.0.into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_formatter_writes_them() {
+        for number in [0, 7, 10, 99, 100, 86_400, u64::MAX] {
+            assert_eq!(Found::new().number(number).done(), number.to_string());
+        }
+    }
 
     #[test]
     fn a_rubric_is_linear_in_both_directions() {

@@ -1,5 +1,7 @@
 //! The weight vector and its derivation.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Parts per million, 0 to 1,000,000.
@@ -116,7 +118,7 @@ pub struct Step {
     /// The component that it is about.
     pub dimension: Dimension,
     /// What was found.
-    pub found: String,
+    pub found: Cow<'static, str>,
     /// The component after this step.
     pub value: Ppm,
 }
