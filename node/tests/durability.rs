@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use counterfoil_federation::Config;
@@ -12,7 +13,11 @@ use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::ids::{HeadSeq, Position, TreeSize};
 use counterfoil_protocol::keys::SecretKey;
-use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::lineage::graph::EdgeSource as _;
+use counterfoil_protocol::lineage::index::Direction;
+use counterfoil_protocol::lineage::{Edge, EdgeKind, edges};
+use counterfoil_protocol::observation::{Subject, SubjectKey};
+use counterfoil_protocol::statement::{Kind, Payload};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
 fn identity(organisation: &TestOrganisation) -> Identity {
@@ -140,4 +145,49 @@ fn fsck_reads_an_empty_store() {
     let directory = tempfile::tempdir().unwrap();
     let report = Store::open(directory.path()).unwrap().fsck().unwrap();
     assert_eq!((report.chains, report.entries, report.damage), (0, 0, vec![]));
+}
+
+#[test]
+fn the_lineage_in_memory_is_what_is_on_disk_after_each_append() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    let node = filled(directory.path(), &organisation, 1);
+    let mut ids = vec![organisation.observation(1).statement().id()];
+    let mut nodes: BTreeSet<SubjectKey> = BTreeSet::new();
+    for n in 2..40u64 {
+        // Each derives from some that came before, and from what does not exist.
+        let mut said = observation("provenance/test", n % 7);
+        said.derived_from = ids.iter().copied().filter(|id| id.as_bytes()[0] as u64 % 5 == n % 5).collect();
+        said.materials = vec![Subject::Named(format!("material {}", n % 3))];
+        let statement = organisation.statement(Kind::Observation, &said);
+        node.append(statement.statement().bytes()).unwrap();
+        let id = statement.statement().id();
+        ids.push(id);
+        let payload = Payload::Observation(Box::new(said.clone()));
+        for edge in edges(id, &payload) {
+            nodes.extend([edge.from, edge.to]);
+        }
+        // What the index finds at each node is what the database has there, and what activities add to it.
+        let found = node.store().lineage(|index| {
+            let at = |key: &SubjectKey, direction| {
+                let number = index.find(key).unwrap();
+                let all = index.edges_at(number, direction).filter_map(|(edge, _)| index.edge(edge));
+                let activity = |e: &Edge| matches!(e.kind, EdgeKind::GeneratedBy | EdgeKind::Used);
+                all.filter(|edge| !activity(edge)).collect::<BTreeSet<_>>()
+            };
+            nodes
+                .iter()
+                .map(|key| (at(key, Direction::Backward), at(key, Direction::Forward)))
+                .collect::<Vec<_>>()
+        });
+        for (key, (backward, forward)) in nodes.iter().zip(found.unwrap()) {
+            assert_eq!(backward, node.store().upstream(key).unwrap().into_iter().collect());
+            assert_eq!(forward, node.store().downstream(key).unwrap().into_iter().collect());
+        }
+    }
+    // A restart begins anew and comes to the same.
+    let all = |node: &Runtime| node.store().lineage(|index| (index.nodes(), index.edges())).unwrap();
+    let before = all(&node);
+    node.stop();
+    assert_eq!(all(&start(directory.path(), &organisation)), before);
 }

@@ -8,6 +8,7 @@
 //! | [`server`] | accepting connections, with limits and a token |
 
 pub mod actuation;
+mod lineage;
 pub mod problem;
 pub mod routes;
 mod scitt;

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::problem::Problem;
-use super::{actuation, scitt, witness};
+use super::{ actuation, scitt, witness, lineage };
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;
@@ -292,18 +292,11 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/recalls", post(recall))
         .route("/v1/disputes", post(dispute))
         .route("/v1/recalls/{id}/acknowledgements", get(acknowledgements))
-        .route(
-            "/v1/trace/{text}",
-            get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.trace(&t)).await),
-        )
-        .route(
-            "/v1/impact/{text}",
-            get(async |State(n): Shared, Path(t): Path<String>| run(n, move |n| n.impact(&t)).await),
-        )
         .route("/v1/bundles", post(bundle))
         .route("/v1/witness", post(ask_witness))
         .route("/v1/forks", get(async |State(n): Shared| run(n, |n| n.forks()).await))
         .route("/v1/forks/{organisation}", get(fork))
+        .merge(lineage::router())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "address", "there is nothing at this address"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn(harden))
@@ -330,7 +323,7 @@ async fn harden(request: Request, next: Next) -> Response {
 }
 
 /// Calls the service where it may block.
-async fn call<T: Send + 'static>(
+pub(super) async fn call<T: Send + 'static>(
     node: Arc<Node>,
     work: impl FnOnce(&Node) -> Result<T, ServiceError> + Send + 'static,
 ) -> Result<T, Problem> {

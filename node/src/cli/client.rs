@@ -96,6 +96,21 @@ impl Client {
         Ok(length)
     }
 
+    /// Copies an answer of any length as it comes. A reader that has gone is no error.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub fn copy(&self, path: &str, into: &mut impl Write) -> anyhow::Result<()> {
+        let is_gone = |error: &anyhow::Error| {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            kind == Some(std::io::ErrorKind::BrokenPipe)
+        };
+        match self.call_into("GET", path, None, into, u64::MAX) {
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn call(&self, method: &str, path: &str, body: Option<Vec<u8>>) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.call_into(method, path, body, &mut bytes, ANSWER_BYTES_MAX)?;

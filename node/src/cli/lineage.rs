@@ -1,16 +1,19 @@
-//! `show`, `trace`, `impact`, `log`, `recall`.
+//! `show`, `trace`, `impact`, `path`, `log`, `recall`.
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand};
 use counterfoil_protocol::statement::Kind;
 
 use super::Context;
 use super::client::segment;
+use super::graph::{self, Format};
 use super::print::{parse_time, short, time};
 use crate::api::routes::RecallBody;
-use crate::service::read::{LineageView, StatementView};
+use crate::service::lineage::LineageView;
+use crate::service::read::StatementView;
+use crate::service::recall::{RecallState, RecallStatus};
 use crate::service::say::Said;
 
 /// Show a statement
@@ -26,11 +29,15 @@ pub(super) struct Show {
     output: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-    Dot,
+/// As of when, and in which form
+#[derive(Debug, Args)]
+struct Asked {
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// As it was then: a number of statements of the own chain, or a date or time
+    #[arg(long, value_name = "POSITION or TIME")]
+    as_of: Option<String>,
 }
 
 /// What a statement or subject rests on
@@ -38,9 +45,8 @@ enum Format {
 pub(super) struct Trace {
     /// A statement, or a subject such as sha256:... or name:...
     id: String,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// What rests on a statement or subject
@@ -48,9 +54,22 @@ pub(super) struct Trace {
 pub(super) struct Impact {
     /// A statement, or a subject such as sha256:... or name:...
     id: String,
-    /// Form of the answer
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// All of it, however much: one line of JSON for each as it comes
+    #[arg(long, conflicts_with = "format")]
+    stream: bool,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// How one thing rests on another: a shortest way between two statements or subjects
+#[derive(Debug, Args)]
+pub(super) struct PathCommand {
+    /// A statement, or a subject such as sha256:... or name:...
+    from: String,
+    /// Another
+    to: String,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Statements of a chain
@@ -72,12 +91,25 @@ pub(super) struct Log {
 
 /// Withdraw an own observation and what it is about
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct RecallCommand {
+    #[command(subcommand)]
+    follow: Option<FollowRecall>,
     /// The observation
-    id: String,
+    #[arg(required = true)]
+    id: Option<String>,
     /// Why
-    #[arg(long)]
-    reason: String,
+    #[arg(long, required = true)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum FollowRecall {
+    /// How far a recall has come: who has it, who has acknowledged it, who has done something about it
+    Status {
+        /// The recall
+        id: String,
+    },
 }
 
 impl Show {
@@ -105,53 +137,42 @@ impl Show {
     }
 }
 
-fn lineage(context: &Context, resource: &str, id: &str, format: Format) -> anyhow::Result<()> {
-    let found: LineageView = context.client.get(&format!("/v1/{resource}/{}", segment(id)))?;
-    match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&found)?),
-        Format::Dot => println!("{}", dot(&found)),
-        Format::Text => {
-            for node in &found.nodes {
-                let what = node.summary.clone().unwrap_or_else(|| node.node.clone());
-                let who = node.organisation.clone().unwrap_or_default();
-                let kind = node.kind.map(Kind::name).unwrap_or("subject");
-                let id = if node.kind.is_some() { short(&node.node) } else { String::new() };
-                let indent = "  ".repeat(node.depth);
-                context.out.line(format!("{indent}{kind} {id} {who}: {what} [{}]", node.state));
-            }
-            if found.truncated {
-                context.out.unknown("there is more than fits into one answer");
-            }
-        }
+impl Asked {
+    /// What stands behind the address.
+    fn query(&self) -> anyhow::Result<String> {
+        let Some(text) = &self.as_of else { return Ok(String::new()) };
+        Ok(match text.parse::<u64>() {
+            Ok(position) => format!("?as_of_position={position}"),
+            Err(_) => format!("?as_of_time={}", parse_time(text)?),
+        })
     }
-    context.out.value(&found)
-}
 
-fn dot(found: &LineageView) -> String {
-    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut text = String::from("digraph lineage {\n  rankdir=LR;\n");
-    for node in &found.nodes {
-        let label = node.summary.clone().unwrap_or_else(|| node.node.clone());
-        text.push_str(&format!("  {} [label={}];\n", quote(&node.node), quote(&label)));
+    fn answer(&self, context: &Context, path: &str) -> anyhow::Result<()> {
+        let found: LineageView = context.client.get(&format!("{path}{}", self.query()?))?;
+        graph::print(context, &found, self.format)
     }
-    for edge in &found.edges {
-        let kind = serde_json::to_string(&edge.kind).unwrap_or_default();
-        let (from, to) = (quote(&edge.from.to_string()), quote(&edge.to.to_string()));
-        text.push_str(&format!("  {from} -> {to} [label={kind}];\n"));
-    }
-    text.push('}');
-    text
 }
 
 impl Trace {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        lineage(context, "trace", &self.id, self.format)
+        self.asked.answer(context, &format!("/v1/trace/{}", segment(&self.id)))
     }
 }
 
 impl Impact {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        lineage(context, "impact", &self.id, self.format)
+        let path = format!("/v1/impact/{}", segment(&self.id));
+        if self.stream {
+            let path = format!("{path}/lines{}", self.asked.query()?);
+            return context.client.copy(&path, &mut std::io::stdout().lock());
+        }
+        self.asked.answer(context, &path)
+    }
+}
+
+impl PathCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        self.asked.answer(context, &format!("/v1/path/{}/{}", segment(&self.from), segment(&self.to)))
     }
 }
 
@@ -184,10 +205,35 @@ impl Log {
 
 impl RecallCommand {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
-        let body = RecallBody { statement: self.id.clone(), reason: self.reason };
-        let said: Said = context.client.post("/v1/recalls", &body)?;
+        if let Some(FollowRecall::Status { id }) = self.follow {
+            return status(context, &id);
+        }
+        let (id, reason) = (self.id.unwrap_or_default(), self.reason.unwrap_or_default());
+        let said: Said = context.client.post("/v1/recalls", &RecallBody { statement: id, reason })?;
         context.out.done(format!("recalled by {}", said.statement));
-        context.out.next(format!("counterfoil impact {}", short(&said.statement)));
+        context.out.next(format!("counterfoil recall status {}", short(&said.statement)));
         context.out.value(&said)
     }
+}
+
+fn status(context: &Context, id: &str) -> anyhow::Result<()> {
+    let status: RecallStatus = context.client.get(&format!("/v1/recalls/{}", segment(id)))?;
+    context.out.line(format!("{} recalls {}: {}", status.by, short(&status.withdrawn), status.reason));
+    for one in &status.organisations {
+        let mut text = format!("{}: {}", one.name, one.state.name());
+        if one.acknowledgement.is_some() {
+            let (decisions, permits) = (one.decisions.len(), one.permits.len());
+            text.push_str(&format!(", {decisions} decisions and {permits} permits touched"));
+        }
+        match one.state {
+            RecallState::Silent => context.out.unknown(text),
+            RecallState::Reached | RecallState::Acknowledged | RecallState::Acted => context.out.done(text),
+        }
+        one.acts.iter().for_each(|act| context.out.detail(format!("did {act}")));
+    }
+    if status.organisations.is_empty() {
+        context.out.unknown("no other organisation is known here");
+    }
+    context.out.next(format!("counterfoil impact {}", short(&status.recall)));
+    context.out.value(&status)
 }

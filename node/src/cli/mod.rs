@@ -8,6 +8,7 @@ pub mod client;
 mod decide;
 mod demo;
 mod forks;
+mod graph;
 mod init;
 mod lineage;
 mod links;
@@ -117,6 +118,8 @@ enum Command {
     Trace(lineage::Trace),
     /// What rests on a statement or subject
     Impact(lineage::Impact),
+    /// How one thing rests on another: a shortest way between two statements or subjects
+    Path(lineage::PathCommand),
     /// Statements of a chain
     Log(lineage::Log),
     /// Dispute a statement of another organisation, or take the dispute back
@@ -219,6 +222,7 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Show(show) => show.run(&context)?,
         Command::Trace(trace) => trace.run(&context)?,
         Command::Impact(impact) => impact.run(&context)?,
+        Command::Path(path) => path.run(&context)?,
         Command::Log(log) => log.run(&context)?,
         Command::Dispute(dispute) => dispute.run(&context)?,
         Command::Recall(recall) => recall.run(&context)?,

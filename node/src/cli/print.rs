@@ -44,6 +44,11 @@ impl Out {
         }
     }
 
+    /// An answer in a form that was asked for by name.
+    pub fn raw(self, text: impl AsRef<str>) {
+        line(text.as_ref());
+    }
+
     /// What to try next.
     pub fn next(self, command: impl AsRef<str>) {
         if self.speaks() {

@@ -13,7 +13,8 @@
 //! | [`declared`] | declarations about actions and harm |
 //! | [`reconcile`] | pausing the exchange with an organisation, and what came after |
 //! | [`recall`] | recalls, and what they touch |
-//! | [`read`] | status, statements, lineage |
+//! | [`read`] | status, statements, the log |
+//! | [`lineage`] | what rests on what |
 //! | [`proof`] | receipts and bundles |
 //! | [`witness`] | cosigning others' checkpoints over HTTP |
 //! | [`agent`], `witnesses` | what the node does by itself |
@@ -26,6 +27,7 @@ mod deadlines;
 pub mod decide;
 pub mod declared;
 mod error;
+pub mod lineage;
 pub mod links;
 pub mod mesh;
 pub mod nonconformity;
@@ -47,6 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use counterfoil_federation::Config;
+use counterfoil_protocol::admissibility::Expressions;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::statement::{Verified, verify};
@@ -75,6 +78,8 @@ pub struct Node {
     agents: Mutex<Vec<JoinHandle<()>>>,
     /// One decision, permit or effect at a time: what one records, the next takes into account.
     acting: Mutex<()>,
+    /// Expressions of profiles, compiled.
+    expressions: Mutex<Expressions>,
     /// One checkpoint is witnessed at a time.
     witnessing: Mutex<()>,
     stopping: AtomicBool,
@@ -104,6 +109,7 @@ impl Node {
             network: Mutex::new(None),
             agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
+            expressions: Mutex::default(),
             witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),
         });

@@ -1,4 +1,4 @@
-//! Reading: status, statements, the log, lineage.
+//! Reading: status, statements, the log.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,6 @@ use counterfoil_protocol::ids::{
     BlobId, ByteString, HeadSeq, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize,
 };
 use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
-use counterfoil_protocol::lineage::graph::{Direction, walk};
-use counterfoil_protocol::lineage::{Edge, EdgeKind};
-use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +25,7 @@ use crate::p2p::peer_id;
 use crate::runtime::View;
 use crate::store::StoredEntry;
 
-/// Most nodes of one answer about lineage.
+/// Most nodes of one answer about lineage, and statements of one about the log.
 pub const NODES_MAX: usize = 10_000;
 
 /// How the node is.
@@ -199,43 +196,6 @@ pub struct LogQuery {
     /// At most so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-}
-
-/// A walk through the lineage.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LineageView {
-    /// Where it began.
-    pub start: String,
-    /// `backward` or `forward`.
-    pub direction: String,
-    /// What was reached, nearest first.
-    pub nodes: Vec<LineageNode>,
-    /// Edges, in the order in which they were followed.
-    pub edges: Vec<Edge>,
-    /// Whether a bound ended the walk before the graph did.
-    pub truncated: bool,
-}
-
-/// One node of a lineage.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct LineageNode {
-    /// Its text form.
-    pub node: String,
-    /// Steps from the start.
-    pub depth: usize,
-    /// Kinds of the edges on the way.
-    pub path: Vec<EdgeKind>,
-    /// `verified`, `missing` or `withheld` for statements; `subject` for what they are about.
-    pub state: String,
-    /// The statement's organisation, by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub organisation: Option<String>,
-    /// The statement's kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<Kind>,
-    /// One line for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
 }
 
 impl Node {
@@ -442,96 +402,9 @@ impl Node {
         }
         Ok(found)
     }
-
-    /// What a statement or subject rests on, over all organisations.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
-    pub fn trace(&self, text: &str) -> Result<LineageView, ServiceError> {
-        self.lineage(text, Direction::Backward)
-    }
-
-    /// What rests on a statement or subject, over all organisations.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
-    pub fn impact(&self, text: &str) -> Result<LineageView, ServiceError> {
-        self.lineage(text, Direction::Forward)
-    }
-
-    fn lineage(&self, text: &str, direction: Direction) -> Result<LineageView, ServiceError> {
-        let view = self.view()?;
-        let start = match self.resolve(text) {
-            Ok(id) => vec![SubjectKey::Statement(id)],
-            Err(error) => match text.parse::<Subject>() {
-                Ok(subject) if text.contains(':') => vec![subject.key()],
-                _ => return Err(error),
-            },
-        };
-        let mut begin = start.clone();
-        if let ([SubjectKey::Statement(id)], Direction::Forward) = (start.as_slice(), direction) {
-            begin.extend(self.withdrawn(id)?);
-        }
-        let found = walk(self.store(), &begin, direction, NODES_MAX, |_| true)?;
-        let names = Self::names(&view);
-        let mut nodes = Vec::with_capacity(found.nodes.len());
-        for reached in found.nodes.values() {
-            let mut node = LineageNode {
-                node: reached.node.to_string(),
-                depth: reached.depth,
-                path: reached.path.clone(),
-                state: "subject".into(),
-                organisation: None,
-                kind: None,
-                summary: None,
-            };
-            if let SubjectKey::Statement(id) = &reached.node {
-                let place = self.store().place(id)?;
-                match self.store().statement(id)? {
-                    Some(placed) => {
-                        let shown =
-                            statement_view(&view, placed.organisation, placed.position, &placed.statement);
-                        node.state = "verified".into();
-                        node.kind = Some(shown.kind);
-                        node.summary = Some(shown.summary);
-                    }
-                    None if place.is_some() => node.state = "withheld".into(),
-                    None => node.state = "missing".into(),
-                }
-                node.organisation = place.and_then(|(organisation, _)| names.get(&organisation).cloned());
-            }
-            nodes.push(node);
-        }
-        nodes.sort_by(|a, b| (a.depth, &a.node).cmp(&(b.depth, &b.node)));
-        let direction = match direction {
-            Direction::Backward => "backward",
-            Direction::Forward => "forward",
-        };
-        let start = start.first().map(ToString::to_string).unwrap_or_default();
-        Ok(LineageView {
-            start,
-            direction: direction.into(),
-            nodes,
-            edges: found.edges,
-            truncated: found.truncated,
-        })
-    }
-
-    /// What else falls with a statement: what a recall withdraws, and what an observation is about.
-    fn withdrawn(&self, id: &StatementId) -> Result<Vec<SubjectKey>, ServiceError> {
-        let Some(placed) = self.store().statement(id)? else { return Ok(Vec::new()) };
-        let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
-        Ok(match payload {
-            Ok(Payload::Recall(recall)) => std::iter::once(SubjectKey::Statement(recall.statement))
-                .chain(recall.subjects.iter().map(Subject::key))
-                .collect(),
-            Ok(Payload::Observation(observation)) => observation.subjects.iter().map(Subject::key).collect(),
-            _ => Vec::new(),
-        })
-    }
 }
 
-fn statement_view(
+pub(super) fn statement_view(
     view: &View,
     organisation: OrganisationId,
     position: Position,

@@ -1,16 +1,92 @@
-//! Recalls: making one, finding what it touches, acknowledging those of others.
+//! Recalls: making one, finding what it touches, acknowledging those of others, and how far they have come.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_protocol::actuation::Mode;
 use counterfoil_protocol::chain::SignedHead;
+use counterfoil_protocol::chain::cosignature::on_note;
+use counterfoil_protocol::chain::note::Note;
 use counterfoil_protocol::ids::{Bytes, OrganisationId, StatementId};
-use counterfoil_protocol::lineage::graph::{Direction, EdgeSource as _, walk};
+use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::lineage::graph::EdgeSource as _;
+use counterfoil_protocol::lineage::index::Direction;
 use counterfoil_protocol::lineage::{Acknowledgement, EdgeKind, Recall, RecallResponse};
 use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
+use serde::{Deserialize, Serialize};
 
 use super::read::NODES_MAX;
 use super::say::{Said, Say};
 use super::{Node, ServiceError};
 use crate::runtime::View;
+use crate::store::Placed;
+
+/// Most cosigned checkpoints that are looked at for who has seen a recall.
+const CHECKPOINTS_MAX: usize = 1000;
+
+/// How far a recall has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecallStatus {
+    /// The recall.
+    pub recall: StatementId,
+    /// Who recalls, by name.
+    pub by: String,
+    /// What is withdrawn.
+    pub withdrawn: StatementId,
+    /// Why.
+    pub reason: String,
+    /// The others, in the order of their ids.
+    pub organisations: Vec<RecallOrganisation>,
+}
+
+/// What is known of one organisation and a recall.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecallOrganisation {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// Its name.
+    pub name: String,
+    /// How far it has come there.
+    pub state: RecallState,
+    /// Its acknowledgement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<StatementId>,
+    /// Its decisions that rest on what is recalled, as it says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<StatementId>,
+    /// Its permits, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permits: Vec<StatementId>,
+    /// What it did since: decisions that do not let things go ahead any more, nonconformities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acts: Vec<StatementId>,
+}
+
+/// How far a recall has come at one organisation, as far as its chain and its cosignatures show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecallState {
+    /// Nothing is known.
+    Silent,
+    /// It has cosigned a head that covers the recall.
+    Reached,
+    /// It has acknowledged it.
+    Acknowledged,
+    /// It has done something about it since.
+    Acted,
+}
+
+impl RecallState {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Reached => "reached",
+            Self::Acknowledged => "acknowledged",
+            Self::Acted => "acted",
+        }
+    }
+}
 
 impl Node {
     /// Withdraws an own statement, and the artifacts that it is about.
@@ -52,17 +128,13 @@ impl Node {
         }
         let mut start = vec![SubjectKey::Statement(payload.statement)];
         start.extend(payload.subjects.iter().map(Subject::key));
-        let touched = walk(self.store(), &start, Direction::Forward, NODES_MAX, |_| true)?;
         let (mut decisions, mut permits) = (Vec::new(), Vec::new());
-        for reached in touched.nodes.values() {
-            let SubjectKey::Statement(id) = &reached.node else { continue };
-            let Some(placed) = self.store().statement(id)? else { continue };
-            if placed.organisation != self.organisation() {
-                continue;
-            }
+        for placed in
+            self.resting_on(&start)?.iter().filter(|placed| placed.organisation == self.organisation())
+        {
             match placed.statement.header().kind {
-                Kind::Decision => decisions.push(*id),
-                Kind::Permit => permits.push(*id),
+                Kind::Decision => decisions.push(placed.statement.id()),
+                Kind::Permit => permits.push(placed.statement.id()),
                 _ => {}
             }
         }
@@ -81,6 +153,22 @@ impl Node {
         say.refs = vec![recall.id()];
         self.say(say)?;
         Ok(())
+    }
+
+    /// The statements here that rest on any of these.
+    fn resting_on(&self, start: &[SubjectKey]) -> Result<Vec<Placed>, ServiceError> {
+        let reached: Vec<SubjectKey> = self.store().lineage(|index| {
+            let from: Vec<_> = start.iter().filter_map(|node| index.find(node)).collect();
+            let walk = index.walk(from, Direction::Forward, NODES_MAX, None);
+            walk.map(|reached| index.node(reached.node)).collect()
+        })?;
+        let mut found = Vec::new();
+        for node in reached {
+            if let SubjectKey::Statement(id) = node {
+                found.extend(self.store().statement(&id)?);
+            }
+        }
+        Ok(found)
     }
 
     fn acknowledged(&self, recall: &StatementId) -> Result<bool, ServiceError> {
@@ -109,5 +197,96 @@ impl Node {
             }
         }
         Ok(found)
+    }
+
+    /// How far a recall has come, organisation by organisation.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when it is no recall.
+    pub fn recall_status(&self, id: &StatementId) -> Result<RecallStatus, ServiceError> {
+        let view = self.view()?;
+        let placed = self.placed(id)?;
+        let Some(Payload::Recall(recall)) = self.payload_of(id)? else {
+            let kind = placed.statement.header().kind;
+            return Err(ServiceError::caller("recall", format!("{id} is a statement of kind {kind}")));
+        };
+        let mut start = vec![SubjectKey::Statement(recall.statement)];
+        start.extend(recall.subjects.iter().map(Subject::key));
+        let touched = self.resting_on(&start)?;
+        let acknowledged: BTreeMap<OrganisationId, StatementId> =
+            self.acknowledgements(id)?.into_iter().collect();
+        let (names, seen) = (Self::names(&view), self.reached_by(&view, &placed)?);
+        let is_member = |organisation: &OrganisationId| {
+            view.membership.as_ref().is_none_or(|membership| membership.contains(organisation))
+        };
+        let mut organisations = Vec::new();
+        for organisation in view.chains.keys().filter(|id| **id != placed.organisation && is_member(id)) {
+            let mut status = RecallOrganisation {
+                organisation: *organisation,
+                name: names.get(organisation).cloned().unwrap_or_default(),
+                state: RecallState::Silent,
+                acknowledgement: acknowledged.get(organisation).copied(),
+                decisions: Vec::new(),
+                permits: Vec::new(),
+                acts: Vec::new(),
+            };
+            if seen.contains(organisation) {
+                status.state = RecallState::Reached;
+            }
+            if let Some(acknowledgement) = status.acknowledgement {
+                status.state = RecallState::Acknowledged;
+                if let Some(Payload::Acknowledgement(said)) = self.payload_of(&acknowledgement)? {
+                    (status.decisions, status.permits) = (said.decisions, said.permits);
+                }
+                let since = self.store().place(&acknowledgement)?.map(|(_, position)| position);
+                let own = touched.iter().filter(|one| one.organisation == *organisation);
+                status.acts = own
+                    .filter(|one| Some(one.position) > since && is_act(one))
+                    .map(|one| one.statement.id())
+                    .collect();
+                status.acts.sort();
+                if !status.acts.is_empty() {
+                    status.state = RecallState::Acted;
+                }
+            }
+            organisations.push(status);
+        }
+        let own = names.get(&placed.organisation).cloned().unwrap_or_default();
+        Ok(RecallStatus {
+            recall: *id,
+            by: own,
+            withdrawn: recall.statement,
+            reason: recall.reason,
+            organisations,
+        })
+    }
+
+    /// Organisations that are known to have the recall: they cosigned a head that covers it, and a head commits to
+    /// all recalls under it.
+    fn reached_by(&self, view: &View, recall: &Placed) -> Result<BTreeSet<OrganisationId>, ServiceError> {
+        let keys: BTreeMap<OrganisationId, PublicKey> = view
+            .chains
+            .iter()
+            .filter(|(id, _)| **id != recall.organisation)
+            .map(|(id, replica)| (*id, replica.state().description().witness_key))
+            .collect();
+        let mut reached = BTreeSet::new();
+        for checkpoint in self.store().cosigned(&recall.organisation, recall.position, CHECKPOINTS_MAX)? {
+            let note = Note::parse(&checkpoint).ok();
+            let cosigned = note.and_then(|note| on_note(&note, &keys).ok()).unwrap_or_default();
+            reached.extend(cosigned.into_keys());
+        }
+        Ok(reached)
+    }
+}
+
+/// Whether a statement that rests on what was recalled does something about it: a decision that does not let the action
+/// go ahead as it was, or what follows up on an effect.
+fn is_act(placed: &Placed) -> bool {
+    let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
+    match payload {
+        Ok(Payload::Decision(decision)) => matches!(decision.mode, Mode::Defer | Mode::Refuse),
+        Ok(Payload::Nonconformity(_)) => true,
+        _ => false,
     }
 }

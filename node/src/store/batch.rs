@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use counterfoil_federation::effect::Write;
 use counterfoil_protocol::chain::tile::{TileCursor, bytes_of, hashes_of};
@@ -104,7 +105,9 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
+        self.db.write_opt(batch, &options).map_err(|error| self.database(error))?;
+        self.writes.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     /// Puts a statement into its place, and into the indexes.

@@ -21,10 +21,12 @@
 mod batch;
 pub mod head_lock;
 mod index;
+mod lineage;
 mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use counterfoil_protocol::chain::proof::MissingSubtree;
@@ -109,6 +111,10 @@ pub struct Store {
     cursors: Mutex<BTreeMap<OrganisationId, TileCursor>>,
     /// Organisations in the order of their numbers, which stand for them where 32 bytes would be too many.
     numbered: RwLock<Vec<OrganisationId>>,
+    /// Batches written since it was opened.
+    writes: AtomicU64,
+    /// A cache over the entries.
+    lineage: RwLock<lineage::Lineage>,
 }
 
 impl Store {
@@ -134,8 +140,14 @@ impl Store {
         });
         let db = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| StoreError::Database { path: path.to_owned(), error })?;
-        let store =
-            Self { db, path: path.to_owned(), cursors: Mutex::default(), numbered: RwLock::default() };
+        let store = Self {
+            db,
+            path: path.to_owned(),
+            cursors: Mutex::default(),
+            numbered: RwLock::default(),
+            writes: AtomicU64::new(0),
+            lineage: RwLock::default(),
+        };
         let numbered = store.load_numbers()?;
         *store.numbered.write().unwrap_or_else(PoisonError::into_inner) = numbered;
         Ok(store)

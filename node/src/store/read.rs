@@ -99,7 +99,7 @@ impl Store {
         })
     }
 
-    fn organisations(&self, name: &str) -> Result<Vec<OrganisationId>, StoreError> {
+    pub(super) fn organisations(&self, name: &str) -> Result<Vec<OrganisationId>, StoreError> {
         let mut found = Vec::new();
         for item in self.db.iterator_cf(self.family(name)?, IteratorMode::Start) {
             let (key, _) = item.map_err(|error| self.database(error))?;

@@ -36,6 +36,42 @@ pub enum EdgeKind {
     RecalledBy,
 }
 
+impl EdgeKind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::About,
+        Self::DerivedFrom,
+        Self::GeneratedBy,
+        Self::Used,
+        Self::EvidenceFor,
+        Self::DecidedBy,
+        Self::ActuatedBy,
+        Self::EffectOf,
+        Self::Supersedes,
+        Self::LinksTo,
+        Self::Acknowledges,
+        Self::RecalledBy,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::About => "about",
+            Self::DerivedFrom => "derived-from",
+            Self::GeneratedBy => "generated-by",
+            Self::Used => "used",
+            Self::EvidenceFor => "evidence-for",
+            Self::DecidedBy => "decided-by",
+            Self::ActuatedBy => "actuated-by",
+            Self::EffectOf => "effect-of",
+            Self::Supersedes => "supersedes",
+            Self::LinksTo => "links-to",
+            Self::Acknowledges => "acknowledges",
+            Self::RecalledBy => "recalled-by",
+        }
+    }
+}
+
 /// One edge, and the statement that asserts it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,7 +86,33 @@ pub struct Edge {
     pub asserted_by: StatementId,
 }
 
-/// The edges that a statement asserts, in a fixed order without repetition.
+/// What was done, and with what: that something was made by the activity that a statement records, and what a statement
+/// used. They say more about what other edges say already, so no evidence is looked for over them; lineages show them.
+pub fn activity_edges(statement: StatementId, payload: &Payload) -> Vec<Edge> {
+    let own = Node::Statement(statement);
+    let used = |to: Node| Edge { from: own.clone(), kind: EdgeKind::Used, to, asserted_by: statement };
+    let mut edges: Vec<Edge> = match payload {
+        Payload::Observation(observation) if observation.claim.starts_with("provenance/") => {
+            let made = observation.subjects.iter().map(|subject| Edge {
+                from: subject.key(),
+                kind: EdgeKind::GeneratedBy,
+                to: own.clone(),
+                asserted_by: statement,
+            });
+            made.chain(observation.materials.iter().map(|material| used(material.key()))).collect()
+        }
+        Payload::Decision(decision) => vec![used(Node::Statement(decision.activation))],
+        Payload::Activation(activation) => {
+            activation.profiles.iter().map(|profile| used(Node::Statement(*profile))).collect()
+        }
+        _ => Vec::new(),
+    };
+    edges.sort();
+    edges.dedup();
+    edges
+}
+
+/// The edges that a statement asserts, in a fixed order without repetition; see also [`activity_edges`].
 pub fn edges(statement: StatementId, payload: &Payload) -> Vec<Edge> {
     let own = Node::Statement(statement);
     let mut edges = Vec::new();
