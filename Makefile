@@ -58,5 +58,12 @@ fuzz: setup ## every decoder and verifier on CASES random inputs each; what fail
 	@$(ROCKSDB) PROPTEST_CASES=$(CASES) MUTATIONS=100000 cargo nextest run --release --locked --workspace \
 	  -E 'binary(decoders) | binary(bundle) | binary(mutations)'
 
-bench: setup ## durable appends a second, beside PostgreSQL's and the disk's; writes bench/report.json
-	@$(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append
+BENCH = $${CARGO_TARGET_DIR:-$(CURDIR)/target}
+bench: setup ## appends, lineages, decisions, beside peers on this machine; writes bench/report.json, fails at a missed bar
+	@missed=0; \
+	( $(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append ) || missed=1; \
+	cargo bench --locked -q -p counterfoil-protocol --bench decisions || missed=1; \
+	cargo bench --locked -q -p counterfoil-protocol --bench lineage || missed=1; \
+	BENCH_REPORT="$(BENCH)/bench/report.json" CARGO_TARGET_DIR="$(BENCH)/policy" \
+	  cargo run --release --locked -q --manifest-path deploy/bench/policy/Cargo.toml || missed=1; \
+	exit $$missed
