@@ -1,5 +1,5 @@
-//! What a node gives out, checked by other people's software: PyPI's `scitt-cose` and `pycose`, which this test installs,
-//! and Go's `sumdb/note` and `sumdb/tlog` as Debian has them.
+//! What a node gives out, checked by other people's software: PyPI's `scitt-cose`, `pycose` and `prov`, which this test
+//! installs, and Go's `sumdb/note` and `sumdb/tlog` as Debian has them.
 
 #![allow(
     clippy::unwrap_used,
@@ -159,6 +159,46 @@ fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
     fails(&bench.check(&[&keys, &receipt, &hex(&newer), &hex(&newer)]), "not consistent");
     fails(&bench.check(&[&keys, &receipt, &hex(&older), &hex(&older)]), "does not verify");
     assert!(bench.client.bytes("/log/consistency/9999").is_err());
+}
+
+#[test]
+fn lineages_are_prov_for_prov() {
+    let Some(bin) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
+    node.start().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let observe = |name: &str, claim: serde_json::Value, sources: &[&str]| {
+        std::fs::write(path(name), claim.to_string()).unwrap();
+        let mut arguments = vec!["observe".to_owned(), path(name)];
+        sources.iter().for_each(|id| arguments.extend(["--derived-from".to_owned(), (*id).to_owned()]));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        node.run(&arguments).unwrap()[0]["statement"].as_str().unwrap().to_owned()
+    };
+    let data = observe(
+        "data.json",
+        serde_json::json!({ "claim": "provenance/datasheet", "subjects": ["name:a dataset"] }),
+        &[],
+    );
+    let model = serde_json::json!({ "claim": "evaluation/test", "subjects": [format!("sha256:{}", "ab".repeat(32))] });
+    let model = observe("model.json", model, &[&data]);
+    for (command, id) in [("trace", &model), ("impact", &data)] {
+        let output = node.output(&[command, id, "--format", "prov-json"]).unwrap();
+        passes(&output);
+        std::fs::write(path("lineage.json"), &output.stdout).unwrap();
+        let script = format!("{FOREIGN}/lineage.py");
+        let read =
+            |file: &str| Command::new(bin.join("python")).args([&script, &path(file)]).output().unwrap();
+        let whole = read("lineage.json");
+        passes(&whole);
+        let counts: Vec<usize> = text(&whole.stdout).split_whitespace().map(|n| n.parse().unwrap()).collect();
+        assert!(counts[0] >= 4 && counts[1] >= 4, "{counts:?}");
+        // The check can fail: an edge to something that is not described.
+        let mut broken: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        broken["entity"].as_object_mut().unwrap().retain(|id, _| !id.starts_with("stmt:"));
+        std::fs::write(path("broken.json"), broken.to_string()).unwrap();
+        fails(&read("broken.json"), "not described");
+    }
 }
 
 #[test]
