@@ -189,5 +189,6 @@ fn the_lineage_in_memory_is_what_is_on_disk_after_each_append() {
     let all = |node: &Runtime| node.store().lineage(|index| (index.nodes(), index.edges())).unwrap();
     let before = all(&node);
     node.stop();
+    drop(node);
     assert_eq!(all(&start(directory.path(), &organisation)), before);
 }
