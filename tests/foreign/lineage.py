@@ -5,12 +5,12 @@ import sys
 from prov.model import ProvActivity, ProvAgent, ProvDocument, ProvEntity, ProvRelation
 
 KINDS = {
-    "WasDerivedFrom": [ProvEntity, ProvEntity],
-    "Used": [ProvActivity, ProvEntity],
-    "WasGeneratedBy": [ProvEntity, ProvActivity],
-    "WasAttributedTo": [ProvEntity, ProvAgent],
-    "WasAssociatedWith": [ProvActivity, ProvAgent],
-    "WasInfluencedBy": [object, object],
+    "Derivation": [ProvEntity, ProvEntity],
+    "Usage": [ProvActivity, ProvEntity],
+    "Generation": [ProvEntity, ProvActivity],
+    "Attribution": [ProvEntity, ProvAgent],
+    "Association": [ProvActivity, ProvAgent],
+    "Influence": [object, object],
 }
 
 document = ProvDocument.deserialize(sys.argv[1], format="json")
@@ -23,7 +23,7 @@ relations = list(document.get_records(ProvRelation))
 for relation in relations:
     kind = relation.get_type().localpart
     ends = [value for _, value in relation.formal_attributes[:2]]
-    for end, wanted in zip(ends, KINDS[kind[0].upper() + kind[1:]]):
+    for end, wanted in zip(ends, KINDS[kind]):
         element = elements.get(end)
         if element is None:
             sys.exit(f"{kind} names {end}, which is not described")
