@@ -24,6 +24,7 @@ use counterfoil_protocol::chain::{Hash, LeafDigest};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{Position, StatementId, Timestamp};
 use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::lineage::Recall;
 use counterfoil_protocol::statement::{Kind, Verified};
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
@@ -39,6 +40,21 @@ fn redigested(mut bytes: Vec<u8>) -> Vec<u8> {
     let digest = blake3(&bytes[..at - 2]);
     bytes[at..].copy_from_slice(&digest);
     bytes
+}
+
+#[test]
+fn a_recall_of_something_else_comes_with_what_it_withdraws() {
+    let mut chain = Chain::new(5);
+    let about = chain.say(Kind::Observation, &observation("evaluation/test", 1));
+    let other = observation("evaluation/test", 2);
+    let statement = chain.say(Kind::Observation, &other);
+    chain.say(Kind::Observation, &observation("evaluation/test", 3));
+    let recall = Recall { statement, subjects: other.subjects, reason: "it was wrong".into() };
+    chain.say(Kind::Recall, &recall);
+    chain.sign(0);
+    let report = verify(&write(&Mesh::of([chain]), &Wanted::lineage(&[about])).unwrap());
+    assert_eq!(report.failures().collect::<Vec<_>>(), Vec::<&_>::new());
+    assert_eq!(report.organisations[0].included, 6);
 }
 
 #[test]

@@ -140,27 +140,27 @@ pub fn write_to<S: Source>(source: &S, wanted: &Wanted, out: &mut impl Write) ->
         }
     }
     let mut queue: Vec<StatementId> = seen.iter().copied().collect();
-    while let Some(id) = queue.pop() {
-        let found = selection.select(source, id)?;
-        if found.is_none() && about.contains(&id) {
-            return Err(BundleError::Unknown(id));
-        }
-        for next in found.into_iter().flatten() {
-            if seen.insert(next) {
-                queue.push(next);
+    let mut swept = BTreeSet::new();
+    loop {
+        while let Some(id) = queue.pop() {
+            let found = selection.select(source, id)?;
+            if found.is_none() && about.contains(&id) {
+                return Err(BundleError::Unknown(id));
             }
+            queue.extend(found.into_iter().flatten().filter(|next| seen.insert(*next)));
         }
+        // A chain comes with its standing statements, and they with what they rest on: a recall with what it withdraws.
+        let Some(organisation) = selection.organisations().into_iter().find(|id| !swept.contains(id)) else {
+            break;
+        };
+        swept.insert(organisation);
+        let needed = standing_references(source, &organisation)?;
+        queue.extend(needed.into_iter().filter(|next| seen.insert(*next)));
     }
     drop(seen);
     selection.anchors(source)?;
     selection.disclosures = disclosures(source, wanted)?;
-    let organisations: BTreeSet<OrganisationId> = selection
-        .statements
-        .keys()
-        .chain(selection.sizes.keys())
-        .chain(selection.withheld.keys())
-        .copied()
-        .collect();
+    let organisations = selection.organisations();
     let mut misbehaviour = Vec::new();
     for organisation in &selection.forked {
         let proof = source.misbehaviour(organisation).map_err(|e| BundleError::Source(e.to_string()))?;
@@ -327,12 +327,43 @@ fn section<S: Source>(
     Ok(())
 }
 
+/// What the standing statements of a chain rest on.
+fn standing_references<S: Source>(
+    source: &S,
+    organisation: &OrganisationId,
+) -> Result<BTreeSet<StatementId>, BundleError> {
+    let failed = |error: S::Error| BundleError::Source(error.to_string());
+    let chain = source.chain(organisation).map_err(failed)?.ok_or(BundleError::NoHead(*organisation))?;
+    let mut found = BTreeSet::new();
+    for position in chain.standing {
+        let Some(bytes) = source.statement(organisation, position).map_err(failed)? else { continue };
+        found.extend(parsed(bytes)?.1);
+    }
+    Ok(found)
+}
+
+/// A statement's payload, and what it rests on.
+fn parsed(bytes: Arc<[u8]>) -> Result<(Payload, BTreeSet<StatementId>), BundleError> {
+    let wrong = |error: String| BundleError::Source(error);
+    let statement = Statement::parse(bytes).map_err(|error| wrong(error.to_string()))?;
+    let payload = Payload::decode(statement.header().kind, statement.payload());
+    let payload = payload.map_err(|error| wrong(error.to_string()))?;
+    let found = references(&statement, &payload);
+    Ok((payload, found))
+}
+
 /// Whether a signature line is of a witness whose chain, and so whose key, is in the bundle.
 fn is_of(line: &str, organisations: &BTreeSet<OrganisationId>) -> bool {
     organisations.iter().any(|witness| line.split(' ').nth(1) == Some(&witness_name(witness)))
 }
 
 impl Selection {
+    /// Whose chains go into the bundle.
+    fn organisations(&self) -> BTreeSet<OrganisationId> {
+        let named = self.statements.keys().chain(self.sizes.keys()).chain(self.withheld.keys());
+        named.copied().collect()
+    }
+
     /// Selects a statement. Gives what belongs with it, or nothing when it is not here.
     fn select<S: Source>(
         &mut self,
@@ -351,13 +382,9 @@ impl Selection {
             self.absent.insert(id);
             return Ok(None);
         };
-        let statement =
-            Statement::parse(bytes.clone()).map_err(|error| BundleError::Source(error.to_string()))?;
-        let payload = Payload::decode(statement.header().kind, statement.payload())
-            .map_err(|error| BundleError::Source(error.to_string()))?;
+        let (payload, mut next) = parsed(bytes)?;
         self.statements.entry(organisation).or_default().insert(position);
         self.note_sizes(&payload);
-        let mut next = references(&statement, &payload);
         // What answers or follows from it belongs with it as well.
         let node = SubjectKey::Statement(id);
         let follows = |edge: &Edge| {
