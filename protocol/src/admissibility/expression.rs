@@ -1,6 +1,7 @@
 //! CEL expressions over one piece of evidence: compiled once, boolean, without side effects.
 //!
-//! An expression that fails (a field that is not there, a type that does not fit) is not satisfied, and says why.
+//! An expression that fails (a field that is not there, a type that does not fit) is not satisfied, and says why, in
+//! words of our own: they are part of verdicts, whose bytes no library's wording, and no order of a map, may change.
 //!
 //! What an evaluation costs is bounded when the expression is compiled: its length and nesting, no macro inside
 //! another, few additions and none inside a macro, so that no value grows with the square of another. And the content
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
-use cel::{Context, Env, Program};
+use cel::{Context, Env, ExecutionError, Program};
 
 use super::source::did_you_mean;
 use crate::codec::Value;
@@ -53,6 +54,43 @@ pub struct ExpressionError {
     pub text: String,
     /// At which byte of it, where that is known.
     pub at: Option<usize>,
+}
+
+/// Why an expression says neither yes nor no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// A field is read that is not there. The name is cut off behind 80 characters.
+    #[error("field {0} is not there")]
+    Missing(String),
+    /// A variable or function that there is not.
+    #[error("it names what it is not given")]
+    Undeclared,
+    /// Overflow, division by zero, or an index behind a list's end.
+    #[error("a number or an index is out of range")]
+    Range,
+    /// An operation on values of types that it is not for.
+    #[error("a value has another type than it needs")]
+    Type,
+    /// There is too much to look at.
+    #[error("its content has more than {EXPRESSION_VALUES_MAX} values")]
+    TooMuch,
+    /// It gives a value that is neither true nor false.
+    #[error("it is neither true nor false")]
+    NotBoolean,
+}
+
+impl From<&ExecutionError> for Undecided {
+    fn from(error: &ExecutionError) -> Self {
+        match error {
+            ExecutionError::NoSuchKey(name) => Self::Missing(name.chars().take(80).collect()),
+            ExecutionError::UndeclaredReference(_) => Self::Undeclared,
+            ExecutionError::DivisionByZero(_)
+            | ExecutionError::RemainderByZero(_)
+            | ExecutionError::Overflow(..)
+            | ExecutionError::IndexOutOfBounds(_) => Self::Range,
+            _ => Self::Type,
+        }
+    }
 }
 
 /// The language's functions, the same for all expressions.
@@ -104,11 +142,11 @@ impl Expression {
     ///
     /// # Errors
     /// Why it could not be evaluated, which counts as not satisfied.
-    pub fn holds(&self, observation: &Observation, time: Timestamp) -> Result<bool, String> {
+    pub fn holds(&self, observation: &Observation, time: Timestamp) -> Result<bool, Undecided> {
         let mut values = 0;
         observation.content.values().for_each(|value| count(value, &mut values));
         if values > EXPRESSION_VALUES_MAX {
-            return Err(format!("its content has more than {EXPRESSION_VALUES_MAX} values"));
+            return Err(Undecided::TooMuch);
         }
         let mut context = Context::with_env(Arc::clone(&LIBRARY));
         let age_days = time.since(observation.effective) / 86_400;
@@ -123,8 +161,8 @@ impl Expression {
         context.add_variable_from_value("metrics", metrics);
         match self.0.execute(&context) {
             Ok(cel::Value::Bool(holds)) => Ok(holds),
-            Ok(_) => Err("the expression is not boolean".into()),
-            Err(error) => Err(error.to_string()),
+            Ok(_) => Err(Undecided::NotBoolean),
+            Err(error) => Err(Undecided::from(&error)),
         }
     }
 }
@@ -259,6 +297,7 @@ fn to_cel(value: &Value) -> cel::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_support::observation;
 
     #[test]
     fn what_would_cost_too_much_is_no_expression() {
@@ -304,5 +343,25 @@ mod tests {
         }
         assert!(!Arc::ptr_eq(&first, &expressions.compiled("age_days < 4")));
         assert_eq!(expressions.0.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_decided_is_said_in_words_of_our_own() {
+        let mut about = observation("evaluation/x", 1);
+        about.content.insert("grade".into(), Value::Integer(3.into()));
+        let map = vec![(Value::Text("a".into()), true.into()), (Value::Text("b".into()), true.into())];
+        about.content.insert("map".into(), Value::Map(map));
+        for (text, expected) in [
+            ("content.grade == 3", Ok(true)),
+            ("content.grade > 3", Ok(false)),
+            ("content.absent", Err("field absent is not there".into())),
+            ("min(1, 2) == 1", Err("it names what it is not given".into())),
+            ("content.grade / 0 == 1", Err("a number or an index is out of range".into())),
+            ("content.map + content.map == 1", Err("a value has another type than it needs".into())),
+            ("content.grade", Err("it is neither true nor false".into())),
+        ] {
+            let found = Expression::compile(text).unwrap().holds(&about, Timestamp(1));
+            assert_eq!(found.map_err(|why| why.to_string()), expected, "{text}");
+        }
     }
 }
