@@ -149,3 +149,23 @@ export function text(value: string): Bytes {
 export function map(...entries: [Uint8Array, Uint8Array][]): Bytes {
   return concat(head(5, entries.length), ...entries.flat());
 }
+
+/** The one encoding of a value: the keys of its maps in the order of their encodings. */
+export function encode(value: Value): Bytes {
+  switch (value.type) {
+    case "int":
+      return int(value.int);
+    case "bytes":
+      return byteString(value.bytes);
+    case "text":
+      return text(value.text);
+    case "bool":
+      return Uint8Array.of(value.bool ? 0xf5 : 0xf4);
+    case "array":
+      return concat(head(4, value.items.length), ...value.items.map(encode));
+    case "map": {
+      const entries = value.entries.map(([key, item]): [Bytes, Bytes] => [encode(key), encode(item)]);
+      return map(...entries.sort(([one], [other]) => compare(one, other)));
+    }
+  }
+}

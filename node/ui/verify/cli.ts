@@ -1,13 +1,13 @@
 /**
  * Verifies bundles on the command line: `node dist/verify/cli.js [--trust FILE] FILE...`. Prints one JSON object a line,
- * `{file, verified, checks, times}`. Ends with 0 if all verify, 3 if one does not, 1 if one cannot be read, 2 on wrong usage.
+ * `{file, verified, checks, times, does_not_prove}`. Ends with 0 if all verify, 3 if one does not, 1 if one cannot be read, 2 on wrong usage.
  */
 
 import "./node.js";
 
 import { readFile } from "node:fs/promises";
 
-import type { StatementTimes } from "./report.js";
+import { DOES_NOT_PROVE, type StatementTimes } from "./report.js";
 import { TrustFile } from "./trust.js";
 import { verify } from "./verify.js";
 
@@ -28,7 +28,7 @@ async function main(words: string[]): Promise<number> {
   let code = 0;
   for (const file of paths) {
     const { verified, checks, times } = await verify(new Uint8Array(await readFile(file)), trust);
-    console.log(JSON.stringify({ file, verified, checks, times: times.map(shown) }));
+    console.log(JSON.stringify({ file, verified, checks, times: times.map(shown), does_not_prove: DOES_NOT_PROVE }));
     if (!verified) code = 3;
   }
   return code;

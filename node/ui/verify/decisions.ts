@@ -1,32 +1,46 @@
 /**
- * Decisions, held against what they say they rest on. What follows from that is not computed anew here: each decision
- * that passes is reported as not proven, and so is each expression of a profile, which is not compiled.
+ * Decisions, computed anew from what they say they rest on: heads, profiles, evidence, request and time. The verdict that
+ * follows has to be the one that is recorded, byte for byte.
+ *
+ * Only where a profile has an expression beyond what is read here, and evidence to look into, or where evidence is for the
+ * parties of an agreement, that is left open.
  */
 
-import type { Hex } from "./bytes.js";
+import { evaluate } from "./admissibility/evaluate.js";
+import { type Knowledge, gather, standingUnder } from "./admissibility/gather.js";
+import { encodeVerdict } from "./admissibility/verdict.js";
+import { type Hex, equal } from "./bytes.js";
+import { parse } from "./cbor.js";
 import { type Chain, type Chains, all } from "./chain.js";
 import { cosignaturesBeside } from "./cosignature.js";
+import { Unread, parseExpression } from "./expression/syntax.js";
 import { type Head, contradiction } from "./head.js";
 import { show, short } from "./ids.js";
 import type { PublicKey } from "./key.js";
-import { isStanding } from "./kind.js";
+import { PAYLOAD_BYTES_MAX } from "./limits.js";
 import type { Basis, Decision } from "./payload/actuation.js";
 import { type Report, message } from "./report.js";
-import { OrganisationState } from "./state.js";
+import * as shape from "./shape.js";
+import { OrganisationState, type Verified } from "./state.js";
 import { isAscending } from "./statement.js";
 
-const OPEN = "its heads, evidence and profiles are as it says; its verdict was not computed anew here";
-
-/** Names the expressions that nobody looked into. */
+/** Names the expressions of which it cannot be said whether they are any. */
 export function checkExpressions(chains: Chains, report: Report): void {
   for (const { payload, statement } of all(chains)) {
     if (payload.kind !== "profile") continue;
     for (const [name, { expression }] of payload.says.requirements) {
-      if (expression === undefined) continue;
-      report.open("expression", show("stmt", statement.id), `the expression of requirement ${name} was not compiled here`);
+      try {
+        if (expression !== undefined) parseExpression(expression);
+      } catch (error) {
+        if (!(error instanceof Unread)) throw error;
+        report.open("expression", show("stmt", statement.id), `the expression of requirement ${name}: ${error.message}`);
+      }
     }
   }
 }
+
+/** What a decision rests on or says, and is beyond what is here. */
+class Absent extends Error {}
 
 export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: Report): Promise<void> {
   for (const { payload, statement, organisation } of all(chains)) {
@@ -36,9 +50,12 @@ export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: R
       report.open("misbehaviour", input, `no proof that ${short("org", accused)} signed contradicting heads is here`);
     }
     try {
-      report.open("decision", input, (await checkInputs(chains, organisation, payload.says)) ?? OPEN);
+      await checkDecision(chains, organisation, payload.says);
+      report.pass("decision", input, `computed anew from its inputs: ${payload.says.mode}, byte for byte`);
     } catch (error) {
-      report.fail("decision", input, message(error));
+      if (error instanceof Absent) report.open("decision", input, error.message);
+      else if (error instanceof Unread) report.open("decision", input, `not computed here: ${error.message}`);
+      else report.fail("decision", input, message(error));
     }
   }
 }
@@ -47,24 +64,35 @@ function suppose(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise);
 }
 
-/** Checks what a decision rests on; gives what of it is not here. */
-async function checkInputs(chains: Chains, decider: Hex, decision: Decision): Promise<string | undefined> {
-  const heads = new Map<Hex, Head>();
+async function checkDecision(chains: Chains, decider: Hex, decision: Decision): Promise<void> {
+  const heads = new Map<Hex, Opened>();
   for (const basis of decision.basis) heads.set(basis.organisation, await checkBasis(chains, basis));
-  for (const { organisation, position, statement } of decision.evidence) {
+  const weighed = decision.evidence.map(({ organisation, position, statement }): Verified => {
     const found = chains.get(organisation)?.find(statement);
-    if (found === undefined) return `${show("stmt", statement)}, which it weighed, is not here`;
+    if (found === undefined) throw new Absent(`${show("stmt", statement)}, which it weighed, is not here`);
     suppose(found.position === position, `${show("stmt", statement)} stands elsewhere than it says`);
-    const size = heads.get(organisation)?.size ?? 0n;
-    suppose(position < size, `evidence ${show("stmt", statement)} is in none of the chains under the heads given`);
-  }
+    return found;
+  });
+  suppose(heads.has(decider), "the chain of the decider is not among its heads");
   const sorted = "what it rests on is repeated or out of order";
   suppose(isAscending(decision.basis.map((basis) => basis.organisation)), sorted);
   suppose(isAscending(decision.evidence.map((one) => one.organisation + place(one.position) + one.statement)), sorted);
   suppose(isAscending(decision.forked), sorted);
-  await checkWitnesses(chains, decision, heads);
-  checkActivation(chains, decider, decision, heads.get(decider)?.size);
-  return undefined;
+  const verdict = evaluate(gather(decider, decision, await knowledgeOf(chains, decision, heads), weighed));
+  const encoded = encodeVerdict(verdict);
+  const isSame = verdict.mode === decision.mode && equal(encoded, decision.verdict);
+  if (!isSame && isGoverned(decision.verdict)) throw new Absent("what governed it besides profiles is not computed here");
+  suppose(isSame, `it records ${decision.mode}; its inputs give ${verdict.mode} or otherwise differ`);
+}
+
+/** Whether a recorded verdict says that more than profiles governed the action. */
+function isGoverned(verdict: Decision["verdict"]): boolean {
+  try {
+    const names = shape.entries(parse(verdict, PAYLOAD_BYTES_MAX), "verdict").map(([name]) => shape.text(name, "verdict"));
+    return names.includes("governed");
+  } catch {
+    return false;
+  }
 }
 
 /** A position as a text that orders as the number does. */
@@ -72,41 +100,45 @@ function place(position: bigint): string {
   return position.toString(16).padStart(16, "0");
 }
 
+function chainOf(chains: Chains, organisation: Hex): Chain {
+  const chain = chains.get(organisation);
+  if (chain === undefined) throw new Error(`the chain of ${short("org", organisation)}, which it rests on, was left out`);
+  return chain;
+}
+
+/** A head that a decider knew, and what the chain under it adds up to. */
+interface Opened {
+  head: Head;
+  state: OrganisationState;
+}
+
 /** The head that a decider knew of a chain is an earlier one of the chain that is here. */
-async function checkBasis(chains: Chains, basis: Basis): Promise<Head> {
+async function checkBasis(chains: Chains, basis: Basis): Promise<Opened> {
   const name = short("org", basis.organisation);
-  const chain = chains.get(basis.organisation);
-  if (chain === undefined) throw new Error(`the chain of ${name}, which it rests on, was left out`);
+  const chain = chainOf(chains, basis.organisation);
   const head = await chain.state.epochs.openHead(basis.head);
   const isOne = head.organisation === basis.organisation && contradiction(head, chain.head) === undefined;
   suppose(isOne, `its head of ${name} contradicts the one in this bundle`);
   await chain.checkBeginning(head.size, head.root);
-  const { standing } = OrganisationState.under(chain.statements, head.size);
-  suppose(standing === head.standing, `its head of ${name}: the standing statements do not give that head's digest`);
-  return head;
+  const state = OrganisationState.under(chain.statements, head.size);
+  const isWhole = state.standing === head.standing;
+  suppose(isWhole, `its head of ${name}: the standing statements do not give that head's digest`);
+  return { head, state };
 }
 
-async function checkWitnesses(chains: Chains, decision: Decision, heads: Map<Hex, Head>): Promise<void> {
-  const witnesses = new Map<Hex, PublicKey>();
-  for (const organisation of heads.keys()) {
-    const key = chains.get(organisation)?.state.description["witness-key"];
-    if (key !== undefined) witnesses.set(organisation, key);
+/** What was known under these heads, with the cosignatures that stood beside them. */
+async function knowledgeOf(chains: Chains, decision: Decision, heads: Map<Hex, Opened>): Promise<Knowledge> {
+  const witnesses = new Map<Hex, PublicKey>(
+    [...heads].map(([organisation, { state }]) => [organisation, state.description["witness-key"]]),
+  );
+  const knowledge: Knowledge = new Map();
+  for (const { organisation, cosignatures, seen: confirmed } of decision.basis) {
+    const opened = heads.get(organisation);
+    if (opened === undefined) continue;
+    const { head, state } = opened;
+    const seen = await cosignaturesBeside(head.note, cosignatures, organisation, witnesses);
+    const standing = standingUnder(chainOf(chains, organisation).statements, head.size);
+    knowledge.set(organisation, { state, standing, seen, confirmed });
   }
-  for (const { organisation, cosignatures } of decision.basis) {
-    await cosignaturesBeside(heads.get(organisation)?.note ?? "", cosignatures, organisation, witnesses);
-  }
-}
-
-/** The profiles are those that the decider had activated last. */
-function checkActivation(chains: Chains, decider: Hex, decision: Decision, size: bigint | undefined): void {
-  const chain: Chain | undefined = chains.get(decider);
-  if (chain === undefined || size === undefined) throw new Error("the chain of the decider is not among its heads");
-  const standing = chain.statements.filter((one) => isStanding(one.payload.kind) && one.position < size);
-  const last = standing.filter((one) => one.payload.kind === "activation").at(-1);
-  if (last?.payload.kind !== "activation") throw new Error("no profile is active");
-  suppose(last.statement.id === decision.activation, "it names another activation than the one in force");
-  for (const id of last.payload.says.profiles) {
-    const declared = standing.some((one) => one.statement.id === id && one.payload.kind === "profile");
-    suppose(declared, `the activation names ${show("stmt", id)}, which is no profile of this chain`);
-  }
+  return knowledge;
 }

@@ -8,6 +8,10 @@ export const NOTE_BYTES_MAX = 32 * 1024;
 export const NOTE_SIGNATURES_MAX = 128;
 export const LABEL_BYTES_MAX = 256;
 export const EXPRESSION_BYTES_MAX = 2048;
+export const EXPRESSION_DEPTH_MAX = 32;
+export const EXPRESSION_SUMS_MAX = 16;
+/** Most values of an observation's content that an expression looks at. */
+export const EXPRESSION_VALUES_MAX = 4096;
 export const CBOR_DEPTH_MAX = 24;
 export const CBOR_ITEMS_MAX = 64 * 1024;
 export const REFS_MAX = 256;
@@ -19,6 +23,12 @@ export const DISCLOSED_MAX = 4096;
 export const MEMBERS_MAX = 4096;
 export const TERMS_MAX = 256;
 export const PARTIES_MAX = 64;
+export const PROFILES_MAX = 32;
+export const EVIDENCE_MAX = 1024;
+/** Most sets that an explanation lists. */
+export const EXPLANATION_SETS_MAX = 64;
+/** Most steps in which the sets of an explanation are found and counted. */
+export const EXPLANATION_STEPS_MAX = 1 << 17;
 export const REQUIREMENTS_MAX = 64;
 export const RULE_DEPTH_MAX = 8;
 export const RULE_PARTS_MAX = 512;

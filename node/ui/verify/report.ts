@@ -17,6 +17,14 @@ export interface StatementTimes {
   notAfter: bigint | undefined;
 }
 
+/** What passing does not prove. */
+export const DOES_NOT_PROVE = [
+  "who is behind an organisation's id: compare it with what the organisation publishes, or give a trust file",
+  "that what authorities claim is true: only that they said so, and were allowed to",
+  "that a decider weighed all evidence it could have known: only what it did weigh, and that the verdict follows from that",
+  "that the chains have not gone on since: each was as shown when its head was signed",
+];
+
 export class Report {
   readonly checks: Check[] = [];
   /** Of every statement of the chains that verify. */

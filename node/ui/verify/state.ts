@@ -52,13 +52,17 @@ function identity(holds: boolean, otherwise: string): void {
 interface Authority {
   credential: Credential;
   issuedAt: bigint;
+  /** Levels of delegation below the root keys. */
+  depth: number;
   /** From where, and up to where if it was lifted. */
   suspensions: { from: bigint; to?: bigint }[];
   revokedAt?: bigint;
   compromisedSince?: bigint;
+  /** When its key may have come into other hands. */
+  compromisedAt?: bigint;
 }
 
-type Standing = "in-force" | "not-yet-valid" | "expired" | "suspended" | "revoked" | "compromised" | "unknown";
+export type Standing = "in-force" | "not-yet-valid" | "expired" | "suspended" | "revoked" | "compromised" | "unknown";
 
 function isSuspendedAt(authority: Authority, position: bigint): boolean {
   return authority.suspensions.some(({ from, to }) => position >= from && (to === undefined || position < to));
@@ -121,11 +125,21 @@ export class OrganisationState {
     if (position > this.size) this.size = position;
   }
 
-  private standingAt(id: Hex, position: bigint, time: bigint): Standing {
+  /** What is known of an authority. */
+  authorityOf(id: Hex): Readonly<Pick<Authority, "credential" | "depth">> | undefined {
+    return this.authorities.get(id);
+  }
+
+  /**
+   * How an authority stands for a statement at a position, which a quorum of witnesses had seen at `witnessed`: what they
+   * had seen before the key may have come into other hands stands.
+   */
+  standingAt(id: Hex, position: bigint, time: bigint, witnessed?: bigint): Standing {
     const authority = this.authorities.get(id);
     if (authority === undefined) return "unknown";
-    const { credential } = authority;
-    if (authority.compromisedSince !== undefined && position >= authority.compromisedSince) return "compromised";
+    const { credential, compromisedSince, compromisedAt } = authority;
+    const isOlder = witnessed !== undefined && compromisedAt !== undefined && witnessed < compromisedAt;
+    if (compromisedSince !== undefined && position >= compromisedSince && !isOlder) return "compromised";
     if (authority.revokedAt !== undefined && position >= authority.revokedAt) return "revoked";
     if (isSuspendedAt(authority, position)) return "suspended";
     if (time < credential.not_before || position < authority.issuedAt) return "not-yet-valid";
@@ -133,7 +147,7 @@ export class OrganisationState {
     if (credential.issuer === undefined) return "in-force";
     // What the issuer could not do when it issued, those who stand on its word cannot do; its validity may have ended
     // since, but while it is suspended, so are they.
-    const issuers = this.standingAt(credential.issuer, authority.issuedAt, time);
+    const issuers = this.standingAt(credential.issuer, authority.issuedAt, time, witnessed);
     if (issuers !== "in-force" && issuers !== "expired" && issuers !== "not-yet-valid") return issuers;
     const issuer = this.authorities.get(credential.issuer);
     return issuer !== undefined && isSuspendedAt(issuer, position) ? "suspended" : "in-force";
@@ -357,10 +371,11 @@ export class OrganisationState {
         this.applyCredential(payload.says.content, statement.id, position);
         break;
       case "revocation": {
-        const { authority, compromised_since: since } = payload.says.content;
+        const { authority, compromised_since: since, compromised_at: at } = payload.says.content;
         const found = this.authority(authority);
         found.revokedAt = position;
         if (since !== undefined) found.compromisedSince = since;
+        if (at !== undefined) found.compromisedAt = at;
         break;
       }
       case "suspension": {
@@ -389,8 +404,10 @@ export class OrganisationState {
   private applyCredential(credential: Credential, statement: Hex, position: bigint): void {
     const authority = credential.authority ?? statement;
     const known = this.authorities.get(authority);
+    const issuer = credential.issuer === undefined ? undefined : this.authorities.get(credential.issuer);
+    const depth = issuer === undefined ? 0 : Math.min(255, issuer.depth + 1);
     if (known !== undefined) known.credential = credential;
-    else this.authorities.set(authority, { credential, issuedAt: position, suspensions: [] });
+    else this.authorities.set(authority, { credential, issuedAt: position, depth, suspensions: [] });
     this.holders.set(credential.key.id, authority);
     this.keys.set(credential.key.id, credential.key);
   }

@@ -21,6 +21,11 @@ interface Sighting {
   at: bigint;
 }
 
+/** Seconds from the earlier moment on; none where it is not earlier. */
+export function since(time: bigint, earlier: bigint): bigint {
+  return time > earlier ? time - earlier : 0n;
+}
+
 type Witnesses = Map<Hex, PublicKey>;
 
 function later(one: bigint | undefined, other: bigint | undefined): bigint | undefined {
@@ -67,7 +72,7 @@ function quorumOf(chains: Chains): number {
 }
 
 /** The moment at which the last of a quorum had seen it. */
-function quorumTime(seen: Seen, quorum: number): bigint | undefined {
+export function quorumTime(seen: Seen, quorum: number): bigint | undefined {
   return [...seen.values()].sort((one, other) => (one < other ? -1 : one > other ? 1 : 0))[quorum - 1];
 }
 

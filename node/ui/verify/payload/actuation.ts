@@ -16,6 +16,9 @@ const request = shape.record({
   purpose: shape.otherwise(shape.text, ""),
 });
 
+/** What somebody wants to do. */
+export type Request = ReturnType<typeof request>;
+
 const basis = shape.record({
   organisation: shape.required(shape.id),
   head: shape.required(shape.bytes),

@@ -17,7 +17,8 @@ import { isLabel, mode, reversibility, rule, scopes } from "./parts.js";
 
 const u32 = shape.upTo(0xffff_ffff);
 
-const edge = shape.oneOf([
+/** Kinds of edges, in their order. */
+export const EDGES = [
   "about",
   "derived-from",
   "generated-by",
@@ -30,9 +31,14 @@ const edge = shape.oneOf([
   "links-to",
   "acknowledges",
   "recalled-by",
-]);
+] as const;
 
-const dimension = shape.oneOf(["quality", "provenance", "recency", "authority", "corroboration"]);
+const edge = shape.oneOf(EDGES);
+
+/** Components of a weight, in their order. */
+export const DIMENSIONS = ["quality", "provenance", "recency", "authority", "corroboration"] as const;
+
+const dimension = shape.oneOf(DIMENSIONS);
 
 const requirement = shape.record({
   claims: shape.required(shape.list(shape.text)),
@@ -50,7 +56,7 @@ const requirement = shape.record({
   owner: shape.optional(shape.text),
 });
 
-type Requirement = ReturnType<typeof requirement>;
+export type Requirement = ReturnType<typeof requirement>;
 
 /** How many of the parts have to hold; a requirement by its name. */
 export type Rule = string | { need: number; of: Rule[] };
@@ -194,16 +200,21 @@ export const profile: shape.Read<Profile> = (value, where) => {
   return found;
 };
 
-const composition: shape.Read<unknown> = (value, where) =>
-  value.type === "text"
-    ? shape.oneOf(["intersection"])(value, where)
-    : shape.choice({
-        weighted: shape.record({
-          weights: shape.required(shape.dictionary(shape.text, u32)),
-          threshold: shape.required(u32),
-        }),
-        hierarchical: shape.record({ order: shape.required(shape.list(shape.text)) }),
-      })(value, where);
+const composed = shape.choice({
+  weighted: shape.record({
+    weights: shape.required(shape.dictionary(shape.text, u32)),
+    threshold: shape.required(u32),
+  }),
+  hierarchical: shape.record({ order: shape.required(shape.list(shape.text)) }),
+});
+
+/** How several profiles make one verdict. */
+export type Composition = { kind: "intersection" } | ReturnType<typeof composed>;
+
+const intersection = shape.oneOf(["intersection"]);
+
+const composition: shape.Read<Composition> = (value, where) =>
+  value.type === "text" ? { kind: intersection(value, where) } : composed(value, where);
 
 export const activation = shape.record({
   profiles: shape.required(shape.list(shape.id)),
