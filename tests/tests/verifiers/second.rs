@@ -28,6 +28,7 @@ pub(crate) struct Times {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Check {
     pub(crate) check: String,
+    pub(crate) input: String,
     pub(crate) outcome: String,
     pub(crate) detail: String,
 }
@@ -100,4 +101,22 @@ pub(crate) fn trusting(case: &Case, trust: &str) -> Option<Found> {
     std::fs::write(&policy, trust).unwrap();
     let output = run(&[Path::new("--trust"), &policy, &bundle]);
     read(&output).pop()
+}
+
+/// Has expressions looked into, one a line: what each came to, in words; nothing where it was not read.
+pub(crate) fn expressions(lines: &str) -> Vec<Option<String>> {
+    let files = tempfile::tempdir().unwrap();
+    let input = files.path().join("expressions");
+    std::fs::write(&input, lines).unwrap();
+    let mut command = Command::new("node");
+    command.arg("--no-warnings").arg(folder().join("dist/test/expressions.js"));
+    let output = command.stdin(std::fs::File::open(&input).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let word = |line: &str| {
+        let found: serde_json::Value = serde_json::from_str(line).unwrap();
+        let holds = found["holds"].as_bool().map(|holds| holds.to_string());
+        holds.or_else(|| found["undecided"].as_str().map(str::to_owned))
+    };
+    text.lines().map(word).collect()
 }
