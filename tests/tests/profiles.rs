@@ -97,6 +97,10 @@ fn a_recorded_decision_is_asked_about_again() {
     assert_eq!(code, 0, "{why}");
     let decision = decided["decision"].as_str().unwrap().to_owned();
 
+    let weights = node.run(&["show", &decision, "--weights"]).unwrap();
+    let first = &weights["verdict"]["profiles"][0]["requirements"]["review"]["considered"][0];
+    assert_eq!(first["weighed"]["derivation"].as_array().unwrap().len(), 6, "{first:#}");
+
     let size = node.run(&["status"]).unwrap()["size"].clone();
     let what_if = |more: &[&str]| {
         let mut arguments = vec!["what-if", decision.as_str()];

@@ -53,10 +53,10 @@ pub(super) struct Decide {
 #[derive(Debug, Args)]
 pub(super) struct Why {
     /// The decision
-    id: String,
+    pub(super) id: String,
     /// Each step of each weight
     #[arg(long)]
-    weights: bool,
+    pub(super) weights: bool,
 }
 
 /// Permits

@@ -9,6 +9,7 @@ use counterfoil_protocol::statement::Kind;
 use super::Context;
 use super::client::segment;
 use super::graph::{self, Format};
+use super::decide::Why;
 use super::print::{parse_time, short, time};
 use crate::api::routes::RecallBody;
 use crate::service::lineage::LineageView;
@@ -21,6 +22,9 @@ use crate::service::say::Said;
 pub(super) struct Show {
     /// Its id, or an unambiguous prefix
     id: String,
+    /// Of a decision: the evidence that it weighed, and each step of each weight
+    #[arg(long, conflicts_with = "raw")]
+    weights: bool,
     /// Write its bytes, as they were signed
     #[arg(long, requires = "output")]
     raw: bool,
@@ -114,6 +118,9 @@ enum FollowRecall {
 
 impl Show {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        if self.weights {
+            return Why { id: self.id, weights: true }.run(context);
+        }
         let path = format!("/v1/statements/{}", segment(&self.id));
         if let (true, Some(file)) = (self.raw, &self.output) {
             let bytes = context.client.bytes(&format!("{path}/raw"))?;
