@@ -186,6 +186,7 @@ fn shown(alone: &Profile, item: &Evidence) -> BTreeSet<String> {
         composition: Composition::Intersection,
         evidence: vec![item.clone()],
         findings: Vec::new(),
+        governance: Default::default(),
     };
     let Ok(verdict) = evaluate(&case) else { return BTreeSet::new() };
     let all = verdict.profiles.into_iter().flat_map(|outcome| outcome.requirements);
