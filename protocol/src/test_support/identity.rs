@@ -7,8 +7,8 @@
 )]
 
 use super::{TestOrganisation, draft, observation};
-use crate::admissibility::{Activation, Composition};
 use crate::actuation::OverrideBudget;
+use crate::admissibility::{Activation, Composition};
 use crate::identity::{
     ActivationQuorum, AuthorityKind, Credential, NodeBinding, Organisation, OrganisationState, Revocation,
     Scope, Status, Suspension,
