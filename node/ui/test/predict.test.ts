@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { holds } from "../verify/actuation.js";
+import { holds } from "../verify/predict.js";
 
 test("numbers have tolerances and texts have none", () => {
   const table: [string, string | undefined, boolean][] = [

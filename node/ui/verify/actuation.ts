@@ -1,15 +1,13 @@
 /** Permits and effects, held against the decisions that they follow from. */
 
 import { type Hex, compareText } from "./bytes.js";
-import { type Value, parse } from "./cbor.js";
 import { type Chains, all, find } from "./chain.js";
 import { show } from "./ids.js";
-import { PAYLOAD_BYTES_MAX } from "./limits.js";
 import type { Decision, Effect, Permit } from "./payload/actuation.js";
 import type { CorrectiveAction } from "./payload/governance.js";
-import { scopes } from "./payload/parts.js";
+import { holds } from "./predict.js";
 import { type Report, message } from "./report.js";
-import * as shape from "./shape.js";
+import { permitStage, ruling } from "./ruling.js";
 import type { Verified } from "./state.js";
 
 export function checkActuation(chains: Chains, report: Report): void {
@@ -39,32 +37,6 @@ function decisionOf(chains: Chains, permit: Permit): [Verified, Decision] | unde
   if (found === undefined) return undefined;
   if (found.payload.kind !== "decision") throw new Error(`${show("stmt", permit.decision)} is no decision`);
   return [found, found.payload.says];
-}
-
-/** One field of a map, where it is there. */
-function field(value: Value | undefined, wanted: string): Value | undefined {
-  if (value === undefined) return undefined;
-  return shape.entries(value, "verdict").find(([name]) => name.type === "text" && name.text === wanted)?.[1];
-}
-
-/** What permits and reviews look at in a verdict. What else it says is the affair of whoever computes it anew. */
-function ruling(verdict: Decision["verdict"]): { granted: Map<string, string[]>; stage: string; override: Hex | undefined } {
-  const whole = parse(verdict, PAYLOAD_BYTES_MAX);
-  const found = field(whole, "scopes");
-  if (found === undefined) throw new Error("verdict: field scopes is missing");
-  const governed = field(whole, "governed");
-  const overridden = field(field(governed, "overridden"), "statement");
-  const staged = overridden === undefined ? field(governed, "stage") : undefined;
-  const count = (name: string): number => {
-    const value = field(staged, name);
-    return value === undefined ? 0 : shape.upTo(0xffff_ffff)(value, `verdict.${name}`);
-  };
-  const current = count("cleared") + 1;
-  return {
-    granted: scopes(found, "verdict.scopes"),
-    stage: staged !== undefined && current <= count("of") ? `${current},${count("of")}` : "",
-    override: overridden === undefined ? undefined : shape.id(overridden, "verdict.overridden"),
-  };
 }
 
 /** Each decision that stands on an override is the only one that does, and a nonconformity asks for its review. */
@@ -103,37 +75,16 @@ function equal(one: Map<string, string[]>, other: Map<string, string[]>): boolea
 }
 
 function follows(chains: Chains, verified: Verified, permit: Permit): string | undefined {
-  const [found, decided] = decisionOf(chains, permit) ?? [];
-  if (found === undefined || decided === undefined) return undefined;
-  if (found.organisation !== verified.organisation) throw new Error("it follows from another organisation's decision");
-  const { granted, stage } = ruling(decided.verdict);
-  if (permit.mode !== decided.mode || !equal(permit.scopes, granted)) {
+  const [decision, decided] = decisionOf(chains, permit) ?? [];
+  if (decision === undefined || decided === undefined) return undefined;
+  if (decision.organisation !== verified.organisation) throw new Error("it follows from another organisation's decision");
+  const found = ruling(decided.verdict);
+  if (permit.mode !== decided.mode || !equal(permit.scopes, found.granted)) {
     throw new Error("it permits another mode or other scopes than were decided");
   }
-  if ((permit.stage ?? []).join() !== stage) throw new Error("it is for another stage than was decided");
+  if (permit.stage?.join() !== permitStage(found)?.join()) throw new Error("it is for another stage than was decided");
   if (permit.actuator !== decided.request.actuator) throw new Error("it is for another actuator than the decision");
   return `${permit.mode} for ${permit.actuator}, as decided`;
-}
-
-/** An integer of up to 18 digits, with at most one blank before and after it. */
-const NUMBER = " ?(-?[0-9]{1,18}) ?";
-const RANGES: [RegExp, (one: bigint, other: bigint, found: bigint) => boolean][] = [
-  [new RegExp(`^>=${NUMBER}()$`), (least, _, found) => found >= least],
-  [new RegExp(`^<=${NUMBER}()$`), (most, _, found) => found <= most],
-  [new RegExp(`^${NUMBER}\\.\\.${NUMBER}$`), (least, most, found) => found >= least && found <= most],
-  [new RegExp(`^${NUMBER}\\+-${NUMBER}$`), (middle, by, found) => found >= middle - by && found <= middle + by],
-];
-
-/** Whether an observed value is one that was predicted: a number in a range, or exactly the text. */
-export function holds(predicted: string, observed: string | undefined): boolean {
-  if (observed === undefined) return false;
-  for (const [form, isWithin] of RANGES) {
-    const match = form.exec(predicted);
-    if (match === null) continue;
-    const found = new RegExp(`^${NUMBER}$`).exec(observed);
-    return found !== null && isWithin(BigInt(match[1] ?? 0), BigInt(match[2] ?? 0), BigInt(found[1] ?? 0));
-  }
-  return predicted === observed;
 }
 
 /** A permit is for one use: `used` are those that effects before this one, in the order of the chains, made use of. */

@@ -35,6 +35,7 @@ export const RULE_PARTS_MAX = 512;
 export const PATTERNS_MAX = 64;
 export const LINEAGE_DEPTH_MAX = 64;
 export const PROSE_BYTES_MAX = 4096;
+export const ACTION_CLASSES_MAX = 64;
 export const HARM_CLASSES_MAX = 64;
 export const STAGES_MAX = 16;
 export const STAGE_VALUES_MAX = 64;

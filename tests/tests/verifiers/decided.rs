@@ -327,6 +327,8 @@ fn a_verdict_beyond_the_bound_of_work() {
         vetoes: Default::default(),
         limits: Vec::new(),
         missing: BTreeMap::new(),
+        degraded: BTreeMap::new(),
+        overrides: None,
     };
     let profiles: Vec<Profile> = (0..20).map(profile).collect();
     let weights = profiles.iter().enumerate().map(|(n, one)| (one.id.clone(), (1 << n) + 1)).collect();

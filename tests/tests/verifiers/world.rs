@@ -125,6 +125,7 @@ impl Member {
                 delegation: 0,
                 issuer: (n == 2).then_some(steward),
                 authority: None,
+                overrides: None,
             };
             let statement = if n == 2 {
                 let act = Endorsed::new(Kind::Credential, &credential, &[]).unwrap();
@@ -540,6 +541,8 @@ fn profile(dice: &mut Dice, n: usize) -> Profile {
             .collect(),
         limits,
         missing: BTreeMap::from([(Reversibility::Irreversible, dice.pick(&[Mode::Defer, Mode::Refuse]))]),
+        degraded: BTreeMap::new(),
+        overrides: None,
     };
     profile.check().unwrap();
     profile

@@ -10,6 +10,7 @@ import { type Composition, DIMENSIONS, type Profile, type Requirement, type Rule
 import type { Weight } from "../weighting/weigh.js";
 import { assess } from "./assess.js";
 import type { Case, DeclaredProfile, Evidence, Finding } from "./evidence.js";
+import { govern, reversibilityOf } from "./govern.js";
 import { isTruncated, minimalSets } from "./sets.js";
 import { type Tree, all, atLeast, isSatisfied } from "./tree.js";
 import type { MissingRequirement, ProfileOutcome, Reason, RequirementState, Scopes, Verdict } from "./verdict.js";
@@ -47,7 +48,7 @@ export function evaluate(input: Case): Verdict {
   const findings = distinct([...input.findings].sort(compareFindings), (one, other) => compareFindings(one, other) === 0);
   const assessed = profiles.map((declared) => new Assessed(input, declared, evidence, findings));
   const trees = composeAll(assessed, input.composition);
-  return conclude(input, evidence, assessed, trees);
+  return govern(input, profiles, conclude(input, evidence, assessed, trees));
 }
 
 function checkRequest({ subjects, action, actuator }: Request): void {
@@ -152,7 +153,7 @@ function composeAll(assessed: Assessed[], composition: Composition): Trees {
   return { evidence: compose(composition, ids, evidence), missing: compose(composition, ids, missing), leaves };
 }
 
-function compose(composition: Composition, ids: string[], trees: Tree[]): Tree {
+export function compose(composition: Composition, ids: string[], trees: Tree[]): Tree {
   if (composition.kind === "intersection") return all(trees);
   const named = composition.kind === "weighted" ? [...composition.value.weights.keys()] : composition.value.order;
   const unknown = named.find((id) => !ids.includes(id));
@@ -185,7 +186,7 @@ function conclude(input: Case, evidence: Evidence[], assessed: Assessed[], trees
       mode = "defer";
       reasons.push({ code: "nothing-left", text: "the limits leave nothing of a requested scope" });
       lifting = somethingLeft(input, assessed);
-    } else if (input.request.reversibility === "irreversible" && isUnknown(limitsOn(input, assessed))) {
+    } else if (reversibilityOf(input) === "irreversible" && isUnknown(limitsOn(input, assessed))) {
       // Not even for the scopes that it does not concern.
       mode = "defer";
       const text = "what would lift a limit is unknown, and the action is irreversible";
@@ -211,6 +212,7 @@ function conclude(input: Case, evidence: Evidence[], assessed: Assessed[], trees
     truncated: false,
     weight: undefined,
     reasons,
+    governed: undefined,
     ...explained(),
   };
 
@@ -297,7 +299,7 @@ function missingMode(input: Case, assessed: Assessed[], reasons: Reason[]): "def
     if (outcome.outcome === "admitted") continue;
     const what = outcome.outcome === "unknown" ? "unknown" : "unmet";
     reasons.push({ code: what, text: `profile ${profile.id} does not admit: its rule is ${what}` });
-    if (profile.missing.get(input.request.reversibility) === "refuse") mode = "refuse";
+    if (profile.missing.get(reversibilityOf(input)) === "refuse") mode = "refuse";
   }
   return mode;
 }

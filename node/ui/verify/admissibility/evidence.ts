@@ -7,6 +7,7 @@ import type { Credential } from "../payload/identity.js";
 import type { Observation } from "../payload/observation.js";
 import type { Composition, Profile } from "../payload/profile.js";
 import type { Standing } from "../state.js";
+import type { Governance } from "./declared.js";
 
 /** A foreign term, and the own one that it is read as. */
 export interface Term {
@@ -74,4 +75,6 @@ export interface Case {
   composition: Composition;
   evidence: Evidence[];
   findings: Finding[];
+  /** What governs the action besides profiles. */
+  governance: Governance;
 }

@@ -14,6 +14,7 @@ import { matches } from "../payload/parts.js";
 import { EDGES } from "../payload/profile.js";
 import type { OrganisationState, Verified } from "../state.js";
 import { quorumTime, since } from "../times.js";
+import { governance } from "./declared.js";
 import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Term } from "./evidence.js";
 
 /** What a decider knew of one chain. */
@@ -47,7 +48,9 @@ export function gather(decider: Hex, decision: Decision, knowledge: Knowledge, w
     ...forks(decision.forked, evidence),
     ...disputes(weighed, evidence, reached, (verified, claim) => context.recognises(verified, claim)),
   ];
-  return { request: decision.request, time: decision.time, profiles, composition, evidence, findings };
+  const { request, time } = decision;
+  const governed = governance(decider, request, knowledge, weighed);
+  return { request, time, profiles, composition, evidence, findings, governance: governed };
 }
 
 /** The profiles that the last activation put into force: the decider's own, or another organisation's. */

@@ -57,35 +57,48 @@ export interface Verdict {
   truncated: boolean;
   weight: Weight | undefined;
   reasons: Reason[];
+  /** What governed the action besides profiles, where something did. */
+  governed: Governed | undefined;
 }
 
-const text = (text: string): Value => ({ type: "text", text });
-const id = (id: Hex): Value => ({ type: "bytes", bytes: fromHex(id) });
-const array = <T>(items: T[], write: (item: T) => Value): Value => ({ type: "array", items: items.map(write) });
+/** What a verdict records of its governance. */
+export interface Governed {
+  classes: Hex[];
+  reversibility: Decision["request"]["reversibility"];
+  harm: string[];
+  orderings: { declaredBy: Hex; jurisdiction: string; gravity: number; of: number }[];
+  stage: { class: Hex; dimension: string; cleared: number; of: number } | undefined;
+  degraded: boolean;
+  overridden: { statement: Hex; authority: Hex; reason: string; insteadOf: Decision["mode"]; left: number } | undefined;
+}
+
+export const text = (text: string): Value => ({ type: "text", text });
+export const id = (id: Hex): Value => ({ type: "bytes", bytes: fromHex(id) });
+export const array = <T>(items: T[], write: (item: T) => Value): Value => ({ type: "array", items: items.map(write) });
 const number = (value: number): Value => ({ type: "int", int: BigInt(value) });
 
 /** A map of those fields that are there. */
-function record(fields: Record<string, Value | undefined>): Value {
+export function record(fields: Record<string, Value | undefined>): Value {
   const entries = Object.entries(fields).flatMap(([name, value]): [Value, Value][] =>
     value === undefined ? [] : [[text(name), value]],
   );
   return { type: "map", entries };
 }
 
-function dictionary<T>(items: Map<string, T>, write: (item: T) => Value): Value {
+export function dictionary<T>(items: Map<string, T>, write: (item: T) => Value): Value {
   return { type: "map", entries: [...items].map(([name, item]) => [text(name), write(item)]) };
 }
 
 /** An array that is left out where it is empty. */
-function many<T>(items: T[], write: (item: T) => Value): Value | undefined {
+export function many<T>(items: T[], write: (item: T) => Value): Value | undefined {
   return items.length === 0 ? undefined : array(items, write);
 }
 
-function optional<T>(item: T | undefined, write: (item: T) => Value): Value | undefined {
+export function optional<T>(item: T | undefined, write: (item: T) => Value): Value | undefined {
   return item === undefined ? undefined : write(item);
 }
 
-const scopes = (scopes: Scopes): Value => dictionary(scopes, (values) => array(values, text));
+export const scopes = (scopes: Scopes): Value => dictionary(scopes, (values) => array(values, text));
 const reason = (reason: Reason): Value => record({ code: text(reason.code), text: text(reason.text) });
 const count = (count: bigint): Value => text(String(count));
 
@@ -155,6 +168,40 @@ function missing(one: MissingRequirement): Value {
   });
 }
 
+function governed(one: Governed): Value {
+  return record({
+    classes: many(one.classes, id),
+    reversibility: text(one.reversibility),
+    harm: many(one.harm, text),
+    orderings: many(one.orderings, (ordering) =>
+      record({
+        declared_by: id(ordering.declaredBy),
+        jurisdiction: text(ordering.jurisdiction),
+        gravity: number(ordering.gravity),
+        of: number(ordering.of),
+      }),
+    ),
+    stage: optional(one.stage, (stage) =>
+      record({
+        class: id(stage.class),
+        dimension: text(stage.dimension),
+        cleared: number(stage.cleared),
+        of: number(stage.of),
+      }),
+    ),
+    degraded: one.degraded ? { type: "bool", bool: true } : undefined,
+    overridden: optional(one.overridden, (act) =>
+      record({
+        statement: id(act.statement),
+        authority: id(act.authority),
+        reason: text(act.reason),
+        instead_of: text(act.insteadOf),
+        left: number(act.left),
+      }),
+    ),
+  });
+}
+
 export function encodeVerdict(verdict: Verdict): Bytes {
   return encode(
     record({
@@ -172,6 +219,7 @@ export function encodeVerdict(verdict: Verdict): Bytes {
       truncated: verdict.truncated ? { type: "bool", bool: true } : undefined,
       weight: optional(verdict.weight, weight),
       reasons: array(verdict.reasons, reason),
+      governed: optional(verdict.governed, governed),
     }),
   );
 }
