@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Statements are parsed and hashed by the callers' threads and their signatures are checked by the
-//! [`intake`](crate::intake)'s, so that verification uses all cores and the engine's thread only folds and signs.
+//! `intake`'s, so that verification uses all cores and the engine's thread only folds and signs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a builder that cannot build is a broken test")]
 
-pub mod governed;
 pub mod gate;
+pub mod governed;
 pub mod identity;
 pub mod mesh;
 pub mod recovery;

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::problem::Problem;
-use super::{ actuation, scitt, witness, lineage };
+use super::{actuation, lineage, scitt, witness};
 use crate::data::DOCUMENT_BYTES_MAX;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;

@@ -8,8 +8,8 @@ use counterfoil_protocol::statement::Kind;
 
 use super::Context;
 use super::client::segment;
-use super::graph::{self, Format};
 use super::decide::Why;
+use super::graph::{self, Format};
 use super::print::{parse_time, short, time};
 use crate::api::routes::RecallBody;
 use crate::service::lineage::LineageView;

@@ -12,7 +12,8 @@ use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::identity::{
-    ActivationQuorum, AuthorityKind, Competence, Credential, NodeBinding, Organisation, Revocation, Scope, Status, Suspension, LostHead, Recovery,
+    ActivationQuorum, AuthorityKind, Competence, Credential, LostHead, NodeBinding, Organisation, Recovery,
+    Revocation, Scope, Status, Suspension,
 };
 use counterfoil_protocol::ids::{
     AuthorityId, BlobId, ByteString, Bytes, HeadHash, HeadSeq, MeshId, OrganisationId, Position, StatementId,
