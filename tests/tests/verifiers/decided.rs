@@ -230,9 +230,11 @@ fn judged(bundle: &[u8], second: &Found) -> BTreeMap<String, (&'static str, Stri
         let (other, detail) = other.map_or_else(Default::default, |o| (o.outcome.clone(), o.detail.clone()));
         found.insert(check.input.clone(), (outcome, check.detail.clone(), other, detail));
     }
-    let others: Vec<_> = first.failures().filter(|check| check.check != "decision").collect();
+    // Each lie about a decision uses the override of the honest one a second time.
+    let is_other = |check: &str| !["decision", "override"].contains(&check);
+    let others: Vec<_> = first.failures().filter(|check| is_other(check.check)).collect();
     assert!(others.is_empty(), "{others:?}");
-    let beyond = second.checks.iter().filter(|one| one.outcome == "failed" && one.check != "decision");
+    let beyond = second.checks.iter().filter(|one| one.outcome == "failed" && is_other(&one.check));
     let beyond: Vec<_> = beyond.collect();
     assert!(beyond.is_empty(), "{beyond:?}");
     found

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
+use counterfoil_protocol::actuation::{
+    ActionClass, HarmOrdering, Mode, Override, OverrideBudget, OverridePolicy, Request, Reversibility,
+};
 use counterfoil_protocol::admissibility::gather::{ChainView, GatherError, Inputs, decide};
 use counterfoil_protocol::admissibility::profile::{Reach, ScopeLimit};
 use counterfoil_protocol::admissibility::{
@@ -28,7 +30,7 @@ use counterfoil_protocol::mesh::{
 use counterfoil_protocol::observation::{
     ArtifactDigest, Metric, Observation, Source, SourceSignature, Subject,
 };
-use counterfoil_protocol::statement::{Endorsed, Kind, Payload, Verified};
+use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Verified};
 use counterfoil_protocol::test_support::draft;
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh};
 use counterfoil_protocol::weighting::{Dimension, Ppm, Rubric};
@@ -125,7 +127,11 @@ impl Member {
                 delegation: 0,
                 issuer: (n == 2).then_some(steward),
                 authority: None,
-                overrides: None,
+                overrides: if n < 2 {
+                    dice.chance(2, |dice| OverrideBudget { count: 1 + dice.below(9) as u32, window_s: DAY })
+                } else {
+                    None
+                },
             };
             let statement = if n == 2 {
                 let act = Endorsed::new(Kind::Credential, &credential, &[]).unwrap();
@@ -200,6 +206,9 @@ pub(crate) struct World {
     pub(crate) members: Vec<Member>,
     mesh: MeshId,
     witnesses: Vec<(OrganisationId, Arc<SecretKey>)>,
+    /// What is decided next, and the override of it, if there is one.
+    request: Request,
+    overriding: Option<StatementId>,
 }
 
 impl World {
@@ -221,7 +230,8 @@ impl World {
         members[1].say(dice, Kind::Admission, &Admission { mesh, organisation: about, ballot });
         let witnesses = members.iter().map(|one| (one.id(), one.chain.organisation.witness_key.clone()));
         let witnesses = witnesses.collect();
-        let mut world = Self { members, mesh, witnesses };
+        let request = request(dice);
+        let mut world = Self { members, mesh, witnesses, request, overriding: None };
         world.observe(dice);
         world.relate(dice, &ids);
         world
@@ -312,8 +322,49 @@ impl World {
         }
     }
 
+    /// What is declared about actions and harm, by those who are recognised for that and by others.
+    fn declare(&mut self, dice: &mut Dice) {
+        let member = &mut self.members[dice.pick(&[0, 3, 3])];
+        if dice.once_in(2) {
+            let reversibility = dice.pick(&["reversible", "compensable"]);
+            let action = dice.pick(&["deploy/*", "*", "deploy/clinical", "other/*"]);
+            let harm = dice.pick(&["[]", "['delay']", "['injury', 'é']"]);
+            let stages = dice.pick(&[
+                "",
+                "stages = { dimension = 'region', steps = [['north'], ['north', 'south']] }",
+                "stages = { dimension = 'ward', steps = [['a', 'z'], ['b']] }",
+            ]);
+            let toml =
+                format!("action = '{action}'\nreversibility = '{reversibility}'\nharm = {harm}\n{stages}");
+            member.chain.say(Kind::ActionClass, &ActionClass::from_toml(&toml).unwrap());
+        } else {
+            let from = dice.pick(&["", "refuse-missing-from = 'delay'", "human-role-from = 'injury'"]);
+            let jurisdiction = dice.pick(&["EU", "UK", "elsewhere"]);
+            let toml = format!("jurisdiction = '{jurisdiction}'\norder = ['delay', 'injury']\n{from}");
+            member.chain.say(Kind::HarmOrdering, &HarmOrdering::from_toml(&toml).unwrap());
+        }
+    }
+
+    /// An override of what is decided next, or of something else.
+    fn overrule(&mut self, dice: &mut Dice) {
+        let about = if dice.once_in(6) { request(dice) } else { self.request.clone() };
+        let issued_at = Timestamp(NOW - dice.pick(&[0, 10, 4000]));
+        let says = Override::of(&about, "a patient waits");
+        let member = &mut self.members[3];
+        let unsigned = Draft { issued_at, ..draft(Some(member.id()), Kind::Override, &says) };
+        let statement = unsigned.sign(&member.keys[dice.below(member.keys.len())]).unwrap();
+        self.overriding = Some(member.chain.append(statement));
+    }
+
     /// Puts these profiles into force, and signs a head over that.
     pub(crate) fn activate(&mut self, dice: &mut Dice, profiles: &[Profile], composition: Composition) {
+        (self.request, self.overriding) = (request(dice), None);
+        if dice.once_in(4) {
+            self.declare(dice);
+        }
+        if dice.once_in(5) {
+            self.overrule(dice);
+        }
         let decider = &mut self.members[3];
         let profiles: Vec<StatementId> =
             profiles.iter().map(|profile| decider.chain.say(Kind::Profile, profile)).collect();
@@ -337,7 +388,9 @@ impl World {
             let seen = Timestamp(NOW - dice.pick(&[0, 0, 0, 599, 600, 601, 2 * DAY]));
             chains.insert(member.id(), member.view(snapshot, seen));
             let weighable = member.under(snapshot);
-            let weighable = weighable.filter(|one| matches!(one.kind(), Kind::Observation | Kind::Link));
+            let weighable = weighable.filter(|one| {
+                matches!(one.kind(), Kind::Observation | Kind::Link) || Some(one.id()) == self.overriding
+            });
             evidence.extend(weighable.filter(|_| every == 1 || !dice.once_in(every)));
         }
         let inquiries =
@@ -353,7 +406,7 @@ impl World {
         let inputs = Inputs {
             inquiries,
             decider: self.members[3].id(),
-            request: request(dice),
+            request: self.request.clone(),
             time: Timestamp(NOW + dice.pick(&[0, 0, 1, DAY, 30 * DAY])),
             mesh: dice.pick(&[Some(self.mesh), Some(self.mesh), Some(MeshId::from_bytes([9; 32])), None]),
             chains,
@@ -523,7 +576,7 @@ fn profile(dice: &mut Dice, n: usize) -> Profile {
         version: 1,
         title: "a profile".into(),
         family: "clinical".into(),
-        jurisdictions: Vec::new(),
+        jurisdictions: dice.some(3, &["UK".to_owned(), "EU".to_owned()]),
         actions: vec![if dice.once_in(8) { "deploy/clinical" } else { "deploy/*" }.into()],
         half_life_days: BTreeMap::from([
             ("audit/*".to_owned(), half_life(dice)),
@@ -541,8 +594,20 @@ fn profile(dice: &mut Dice, n: usize) -> Profile {
             .collect(),
         limits,
         missing: BTreeMap::from([(Reversibility::Irreversible, dice.pick(&[Mode::Defer, Mode::Refuse]))]),
-        degraded: BTreeMap::new(),
-        overrides: None,
+        degraded: if dice.once_in(4) {
+            let values = |all: &[&str]| all.iter().map(|value| (*value).to_owned()).collect();
+            BTreeMap::from([
+                ("region".to_owned(), values(&["south"])),
+                ("ward".to_owned(), values(&["a", "b"])),
+            ])
+        } else {
+            BTreeMap::new()
+        },
+        overrides: dice.chance(3, |dice| OverridePolicy {
+            forbidden: dice.some(4, &["deploy/*".to_owned(), "x".to_owned()]),
+            vetoes: dice.some(2, &[FindingKind::Recall, FindingKind::Fork]).into_iter().collect(),
+            irreversible: dice.once_in(2),
+        }),
     };
     profile.check().unwrap();
     profile
