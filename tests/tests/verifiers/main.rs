@@ -20,6 +20,7 @@ mod always;
 mod decided;
 mod expressions;
 mod flips;
+mod page;
 mod parts;
 mod recovered;
 mod rules;

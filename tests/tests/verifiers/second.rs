@@ -25,7 +25,7 @@ pub(crate) struct Times {
 }
 
 /// One line of what it found.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(crate) struct Check {
     pub(crate) check: String,
     pub(crate) input: String,
@@ -119,4 +119,53 @@ pub(crate) fn expressions(lines: &str) -> Vec<Option<String>> {
         holds.or_else(|| found["undecided"].as_str().map(str::to_owned))
     };
     text.lines().map(word).collect()
+}
+
+/// What the page shows of one file.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) state: String,
+    pub(crate) status: String,
+    pub(crate) checks: Vec<Check>,
+    /// Checks that are explained.
+    pub(crate) meanings: Vec<String>,
+}
+
+/// What the page asked of anybody, and what went wrong in it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) requests: Vec<String>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// False where this machine has no browser, which under `CI=true` is a failure.
+pub(crate) fn has_browser() -> bool {
+    let is_there = Path::new("/usr/bin/chromium").exists();
+    let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(is_there || !is_ci, "chromium is missing; `deploy/setup/tests.sh` installs it");
+    if !is_there {
+        eprintln!("skipped: chromium is missing; `deploy/setup/tests.sh` installs it");
+    }
+    is_there
+}
+
+/// Has the page verify every file, in a browser; the last one is dropped onto it.
+pub(crate) fn browse(cases: &[Case]) -> (Vec<Answer>, Asked) {
+    let files = tempfile::tempdir().unwrap();
+    let write = |(n, case): (usize, &Case)| {
+        let path = files.path().join(format!("{n}.cfb"));
+        std::fs::write(&path, &case.bytes).unwrap();
+        path
+    };
+    let paths: Vec<PathBuf> = cases.iter().enumerate().map(write).collect();
+    let mut command = Command::new("node");
+    // The browser keeps its settings where its user does.
+    command.env("HOME", files.path()).arg(folder().join("dist/test/browser.js")).args(&paths);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let (last, answers) =
+        text.lines().collect::<Vec<_>>().split_last().map(|(l, a)| (*l, a.to_vec())).unwrap();
+    let answers = answers.into_iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (answers, serde_json::from_str(last).unwrap())
 }
