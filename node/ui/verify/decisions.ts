@@ -10,17 +10,14 @@ import { evaluate } from "./admissibility/evaluate.js";
 import { type Knowledge, gather, standingUnder } from "./admissibility/gather.js";
 import { encodeVerdict } from "./admissibility/verdict.js";
 import { type Hex, equal } from "./bytes.js";
-import { parse } from "./cbor.js";
 import { type Chain, type Chains, all } from "./chain.js";
 import { cosignaturesBeside } from "./cosignature.js";
 import { Unread, parseExpression } from "./expression/syntax.js";
 import { type Head, contradiction } from "./head.js";
 import { show, short } from "./ids.js";
 import type { PublicKey } from "./key.js";
-import { PAYLOAD_BYTES_MAX } from "./limits.js";
 import type { Basis, Decision } from "./payload/actuation.js";
 import { type Report, message } from "./report.js";
-import * as shape from "./shape.js";
 import { OrganisationState, type Verified } from "./state.js";
 import { isAscending } from "./statement.js";
 
@@ -39,7 +36,7 @@ export function checkExpressions(chains: Chains, report: Report): void {
   }
 }
 
-/** What a decision rests on or says, and is beyond what is here. */
+/** What a decision weighed and is not here. */
 class Absent extends Error {}
 
 export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: Report): Promise<void> {
@@ -79,20 +76,8 @@ async function checkDecision(chains: Chains, decider: Hex, decision: Decision): 
   suppose(isAscending(decision.evidence.map((one) => one.organisation + place(one.position) + one.statement)), sorted);
   suppose(isAscending(decision.forked), sorted);
   const verdict = evaluate(gather(decider, decision, await knowledgeOf(chains, decision, heads), weighed));
-  const encoded = encodeVerdict(verdict);
-  const isSame = verdict.mode === decision.mode && equal(encoded, decision.verdict);
-  if (!isSame && isGoverned(decision.verdict)) throw new Absent("what governed it besides profiles is not computed here");
+  const isSame = verdict.mode === decision.mode && equal(encodeVerdict(verdict), decision.verdict);
   suppose(isSame, `it records ${decision.mode}; its inputs give ${verdict.mode} or otherwise differ`);
-}
-
-/** Whether a recorded verdict says that more than profiles governed the action. */
-function isGoverned(verdict: Decision["verdict"]): boolean {
-  try {
-    const names = shape.entries(parse(verdict, PAYLOAD_BYTES_MAX), "verdict").map(([name]) => shape.text(name, "verdict"));
-    return names.includes("governed");
-  } catch {
-    return false;
-  }
 }
 
 /** A position as a text that orders as the number does. */
