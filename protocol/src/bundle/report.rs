@@ -10,8 +10,10 @@ use crate::statement::Kind;
 /// The name of every check that can fail. Each of them does on some file, as a test shows.
 pub const CHECKS: &[&str] = &[
     "about",
+    "activation-quorum",
     "chain",
     "completeness",
+    "corrective-action",
     "cosignatures",
     "counterfoil",
     "credential-expired",
@@ -32,10 +34,12 @@ pub const CHECKS: &[&str] = &[
     "inclusion",
     "link",
     "misbehaviour",
+    "override",
     "payload",
     "period",
     "permit",
     "range",
+    "recovery",
     "root-act",
     "scope",
     "signature",

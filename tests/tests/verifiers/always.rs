@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil_protocol::actuation::{Effect, Mode};
+use counterfoil_protocol::actuation::{CorrectiveAction, Effect, Mode};
 use counterfoil_protocol::bundle::{CHECKS, Outcome, Report, TrustFile, Wanted, verify, verify_with, write};
 use counterfoil_protocol::chain::note::VerifierKey;
 use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::keys::Signer as _;
 use counterfoil_protocol::statement::{Draft, Kind, Payload, Verified};
+use counterfoil_protocol::test_support::governed::World;
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
 use counterfoil_protocol::test_support::{TestOrganisation, draft};
 
@@ -72,7 +73,36 @@ fn consequences() -> Vec<Report> {
         let again = Effect { effective: Timestamp(2001), ..effect.clone() };
         draft(Some(who), Kind::Effect, &again)
     });
-    vec![decision, permit, effect]
+    vec![decision, permit, effect, used_twice(), about_no_nonconformity()]
+}
+
+/// Two decisions that stand on one override.
+fn used_twice() -> Report {
+    let mut world = World::new();
+    let key = world.officer();
+    let request = World::request(9);
+    let act = world.overrides(&key, &request);
+    let decided = [request.clone(), request].map(|request| world.decide(request, &[act]).0);
+    world.chain.sign(world.seq);
+    verify(&write(&Mesh::of([world.chain]), &Wanted::lineage(&decided)).unwrap())
+}
+
+/// A corrective action about a permit.
+fn about_no_nonconformity() -> Report {
+    let mut world = World::new();
+    let (stage, ..) = world.stage(&[], "99");
+    let action = CorrectiveAction {
+        nonconformity: stage[1],
+        action: "retrain".into(),
+        causes: Vec::new(),
+        responsible: None,
+        due: None,
+        closes: false,
+        evidence: Vec::new(),
+    };
+    let action = world.chain.say(Kind::CorrectiveAction, &action);
+    world.chain.sign(world.seq);
+    verify(&write(&Mesh::of([world.chain]), &Wanted::lineage(&[action, stage[2]])).unwrap())
 }
 
 #[test]
