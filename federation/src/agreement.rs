@@ -8,6 +8,7 @@
 //! The author is asked, and asked again until it too knows that the agreement is in force; its answer is final then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId};
@@ -293,7 +294,7 @@ impl Engine {
         let writes = verified.iter().map(|one| Write::Revealed(Box::new(one.clone()))).collect();
         self.outbox.push(Effect::Persist { ticket, writes });
         for one in verified {
-            self.outbox.say_after(ticket, Effect::Notify(Event::Accepted(Box::new(one))));
+            self.outbox.say_after(ticket, Effect::Notify(Event::Accepted(Arc::new(one))));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Limits and periods of an engine, validated once.
 
+use crate::budget::Rate;
+
 /// What an engine may hold, ask and do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -35,6 +37,22 @@ pub struct Config {
     pub anchor_ms: u64,
     /// Penalty points at which a peer is disconnected.
     pub penalty_max: u32,
+    /// Milliseconds after which whoever did not have what was asked for is asked again; twice as many each time.
+    pub retry_ms: u64,
+    /// Most organisations that a peer is told of at once; where more have changed, heads are compared by ranges.
+    pub vector_max: usize,
+    /// Requests that a peer may make.
+    pub peer_requests: Rate,
+    /// Gossip messages that a peer may pass on.
+    pub peer_gossip: Rate,
+    /// Gossip messages about an organisation's heads, on each topic, that are passed on.
+    pub organisation_gossip: Rate,
+    /// Milliseconds without a quorum of cosignatures, after which the witnesses that are silent are named.
+    pub witness_patience_ms: u64,
+    /// Members up to which everybody is connected to everybody.
+    pub full_mesh_max: usize,
+    /// Members to which one is connected besides the own witnesses, in larger meshes.
+    pub neighbours: usize,
 }
 
 /// A limit that makes no sense.
@@ -61,6 +79,14 @@ impl Default for Config {
             exchange_timeout_ms: 10_000,
             anchor_ms: 30_000,
             penalty_max: 100,
+            retry_ms: 100,
+            vector_max: 256,
+            peer_requests: Rate { burst: 400, per_s: 100 },
+            peer_gossip: Rate { burst: 2000, per_s: 500 },
+            organisation_gossip: Rate { burst: 40, per_s: 4 },
+            witness_patience_ms: 30_000,
+            full_mesh_max: 48,
+            neighbours: 8,
         }
     }
 }
@@ -75,6 +101,7 @@ impl Config {
             candidates_max: 2,
             page_entries_max: 3,
             reveal_max: 2,
+            vector_max: 3,
             ..Self::default()
         }
     }
@@ -94,14 +121,17 @@ impl Config {
             ("page_entries_max", self.page_entries_max, 1),
             ("reveal_max", self.reveal_max, 1),
             ("requests_per_peer_max", self.requests_per_peer_max, 1),
+            ("vector_max", self.vector_max, 1),
         ] {
             if value < least {
                 return Err(ConfigError(name, least as u64));
             }
         }
-        for (name, value) in
-            [("anti_entropy_ms", self.anti_entropy_ms), ("exchange_timeout_ms", self.exchange_timeout_ms)]
-        {
+        for (name, value) in [
+            ("anti_entropy_ms", self.anti_entropy_ms),
+            ("exchange_timeout_ms", self.exchange_timeout_ms),
+            ("retry_ms", self.retry_ms),
+        ] {
             if value == 0 {
                 return Err(ConfigError(name, 1));
             }

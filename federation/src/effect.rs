@@ -64,7 +64,7 @@ pub enum Write {
         /// Size of the head.
         size: TreeSize,
         /// Signature lines.
-        lines: Vec<String>,
+        lines: Vec<Arc<str>>,
     },
     /// A statement in the place of which its digest alone was.
     Revealed(Box<Verified>),
@@ -135,7 +135,7 @@ pub enum AppendError {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A statement of another organisation was accepted and is durable.
-    Accepted(Box<Verified>),
+    Accepted(Arc<Verified>),
     /// A peer's organisation is known and is, or is not, a member.
     Introduced {
         /// The organisation.
@@ -145,6 +145,15 @@ pub enum Event {
     },
     /// The own head of this size has a quorum of cosignatures.
     Witnessed(TreeSize),
+    /// The own head of this size has lacked a quorum of cosignatures for long, and these witnesses have not signed it.
+    WitnessesSilent {
+        /// Size of the head.
+        size: TreeSize,
+        /// Who is silent.
+        silent: Vec<OrganisationId>,
+    },
+    /// An organisation is told of more often than its budget allows; what is beyond is dropped.
+    Limited(OrganisationId),
     /// An organisation signed what contradicts itself.
     Misbehaved(OrganisationId),
     /// An organisation's new epoch is not followed, because it leaves out what is here.

@@ -8,26 +8,29 @@ use std::sync::Arc;
 
 use counterfoil_protocol::chain::head::HeadError;
 use counterfoil_protocol::chain::{Head, SignedHead};
-use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
+use counterfoil_protocol::ids::{ByteString, Bytes, HeadHash, MeshId, OrganisationId, StatementId};
 use counterfoil_protocol::keys::{PublicKey, Signer};
 use counterfoil_protocol::mesh::{Agreements, Charter, Membership};
-use counterfoil_protocol::statement::{Authentic, Kind, Payload, Verified};
+use counterfoil_protocol::statement::{Authentic, Kind, Verified, Visibility};
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use crate::agreement::Crossing;
+use crate::budget::Bucket;
+use crate::checked::Checked;
 use crate::config::{Config, ConfigError};
 use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId, GatherId};
 use crate::evidence::Gathering;
+use crate::fetch::Targets;
 use crate::input::Input;
-use crate::message::{Announcement, Request, Topic};
+use crate::message::{Announcement, Carried, Entry, GOSSIP_BYTES_MAX, Request, Topic};
 use crate::outbox::{Outbox, Ticket};
 use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
 use crate::replica::{Replica, ReplicaError};
 use crate::seek::{Search, lock_is_missing, lock_is_of_later_epoch};
 use crate::sequencer::{Committed, Sequencer};
 use crate::store::Snapshot;
-use crate::sync::Target;
+use crate::sync::Origin;
 use crate::time::Millis;
 
 /// Who the engine works for.
@@ -73,7 +76,7 @@ pub struct Engine {
     sequencer: Sequencer,
     pub(crate) peers: BTreeMap<[u8; 32], Peer>,
     pub(crate) exchanges: Exchanges,
-    pub(crate) targets: BTreeMap<OrganisationId, Target>,
+    pub(crate) targets: Targets,
     /// Proofs of misbehaviour, by whom they convict.
     pub(crate) proofs: BTreeMap<OrganisationId, Arc<[u8]>>,
     /// Pairs of heads that the store is to compare.
@@ -92,6 +95,25 @@ pub struct Engine {
     next_exchange: u64,
     pub(crate) next_round: Millis,
     pub(crate) rng: ChaCha8Rng,
+    pub(crate) checked: Arc<Checked>,
+    /// The witnesses of chains, as far as they were asked for since the membership changed.
+    pub(crate) witnesses: BTreeMap<OrganisationId, Arc<[OrganisationId]>>,
+    /// Invitations that candidates have shown.
+    pub(crate) invited: BTreeMap<OrganisationId, StatementId>,
+    /// Names this run in tokens.
+    pub(crate) start: u64,
+    /// How often anything that vectors speak of has changed.
+    pub(crate) revision: u64,
+    /// Organisations by the revision at which they changed last.
+    pub(crate) changes: BTreeMap<u64, OrganisationId>,
+    /// Digest over all heads, until one changes.
+    pub(crate) digest: Option<Bytes<32>>,
+    /// What is left of what organisations may have passed on.
+    pub(crate) budgets: BTreeMap<(OrganisationId, Topic), Bucket>,
+    /// Messages that were beyond it.
+    pub(crate) limited: BTreeMap<OrganisationId, u64>,
+    /// Since when the own head lacks a quorum, and whether somebody was told.
+    pub(crate) unwitnessed: Option<(Millis, bool)>,
 }
 
 impl Engine {
@@ -106,11 +128,25 @@ impl Engine {
         snapshot: &Snapshot,
         seed: [u8; 32],
     ) -> Result<Self, StartError> {
+        Self::sharing(config, identity, snapshot, seed, Arc::default())
+    }
+
+    /// As [`Self::new`], sharing with other engines of this process what was checked already.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn sharing(
+        config: Config,
+        identity: Identity,
+        snapshot: &Snapshot,
+        seed: [u8; 32],
+        checked: Arc<Checked>,
+    ) -> Result<Self, StartError> {
         config.check()?;
         let mut replicas = BTreeMap::new();
         for chain in &snapshot.chains {
             let organisation = chain.organisation;
-            let replica = Replica::restore(chain)
+            let replica = Replica::restore(chain, &checked)
                 .map_err(|error| StartError::Chain { organisation, error: Box::new(error) })?;
             replicas.insert(organisation, replica);
         }
@@ -120,7 +156,7 @@ impl Engine {
         let own = replicas.entry(me).or_insert(own);
         let mut outbox = Outbox::default();
         let mut sequencer = Sequencer::new(false);
-        let mut targets = BTreeMap::new();
+        let mut targets = Targets::default();
         // INVARIANT(1): data alone does not tell whether a later head was let out.
         let mut search = None;
         match &snapshot.locked {
@@ -137,7 +173,7 @@ impl Engine {
                                     have that either, `root recover` gives it up";
                         sequencer.hold(text, &mut outbox);
                         search = Some(Search::of(locked.clone()));
-                        targets.insert(me, Target::new(locked));
+                        targets.want(locked, Origin::default(), Millis(0), false);
                     }
                     Ok(locked) => {
                         if own.head().map(SignedHead::hash) != Some(locked.hash()) {
@@ -183,16 +219,29 @@ impl Engine {
             next_exchange: 0,
             next_round: Millis(0),
             rng: ChaCha8Rng::from_seed(seed),
+            checked,
+            witnesses: BTreeMap::new(),
+            invited: BTreeMap::new(),
+            start: 0,
+            revision: 0,
+            changes: BTreeMap::new(),
+            digest: None,
+            budgets: BTreeMap::new(),
+            limited: BTreeMap::new(),
+            unwitnessed: None,
         };
         if let Some(text) = engine.key_is_another().filter(|_| engine.frozen().is_none()) {
             engine.search = Some(Search::default());
             engine.refuse_to_sign(&text);
         }
-        for chain in &snapshot.chains {
-            engine.take_cosignatures(chain.organisation, &chain.cosignatures);
-        }
+        engine.start = engine.rng.next_u64();
+        let known: Vec<OrganisationId> = engine.replicas.keys().copied().collect();
+        known.iter().for_each(|organisation| engine.touch(organisation));
         if let Some((mesh, charter)) = &snapshot.mesh {
             engine.enter_mesh(*mesh, charter.clone());
+        }
+        for chain in &snapshot.chains {
+            engine.take_cosignatures(chain.organisation, chain.cosignatures.iter().map(AsRef::as_ref));
         }
         Ok(engine)
     }
@@ -213,10 +262,10 @@ impl Engine {
                 self.peers.values_mut().for_each(|peer| peer.introduce_at = Some(now));
             }
             Input::Connected(peer) => self.connected(now, peer),
-            Input::Disconnected(peer) => self.disconnected(&peer),
+            Input::Disconnected(peer) => self.disconnected(now, &peer),
             Input::Asked { peer, channel, request } => self.asked(now, peer, channel, request),
             Input::Answered { exchange, response } => self.answered(now, exchange, response),
-            Input::Failed(exchange) => self.exchange_failed(exchange),
+            Input::Failed(exchange) => self.exchange_failed(now, exchange),
             Input::Proven { organisation, consistency } => self.proven(&organisation, consistency.as_ref()),
             Input::Pause { organisation, paused } => self.pause(now, organisation, paused),
             Input::Gather { gather, about, wait_ms } => self.gather(now, gather, about, wait_ms),
@@ -238,7 +287,7 @@ impl Engine {
         let exchanges = self.exchanges.values().map(|exchange| exchange.until);
         let gatherings = self.gatherings.values().map(|gathering| gathering.until);
         let others = gatherings.chain([self.next_round]).chain(self.next_agreement());
-        introductions.chain(exchanges).chain(others).min()
+        introductions.chain(exchanges).chain(others).chain(self.targets.next_deadline()).min()
     }
 
     /// The organisation that it works for.
@@ -249,6 +298,16 @@ impl Engine {
     /// What is known of each chain.
     pub const fn replicas(&self) -> &BTreeMap<OrganisationId, Replica> {
         &self.replicas
+    }
+
+    /// The head of a chain that was heard of, while not everything under it is here.
+    pub fn heard_of(&self, organisation: &OrganisationId) -> Option<&SignedHead> {
+        self.targets.head(organisation)
+    }
+
+    /// How many chains are not here as far as was heard.
+    pub fn behind(&self) -> usize {
+        self.targets.len()
     }
 
     /// The mesh's membership.
@@ -264,6 +323,11 @@ impl Engine {
     /// Agreements, in force or not.
     pub const fn agreements(&self) -> &Agreements {
         &self.crossing.agreements
+    }
+
+    /// Invitations that those have shown, where a member's chain has them and they hold.
+    pub const fn invited(&self) -> &BTreeMap<OrganisationId, StatementId> {
+        &self.invited
     }
 
     /// Connected peers.
@@ -334,9 +398,11 @@ impl Engine {
     /// Writes the new head down, lets the membership follow, and tells everybody.
     fn committed(&mut self, committed: &Committed) {
         self.sequencer.keep_head(committed.head.clone(), &mut self.outbox);
+        let me = self.me;
+        self.touch(&me);
         let mut topics = BTreeSet::from([Topic::Heads]);
         for verified in &committed.statements {
-            self.take_vote(verified);
+            self.take_standing(verified);
             self.crossing.take(verified);
             match verified.kind() {
                 Kind::Link | Kind::Counterfoil => topics.insert(Topic::Links),
@@ -344,7 +410,34 @@ impl Engine {
                 _ => false,
             };
         }
+        if topics.remove(&Topic::Recalls) {
+            self.announce_recall(committed);
+        }
         self.announce(&topics);
+    }
+
+    /// Gossips a head with the entries that are new under it, so that they are in force wherever it arrives.
+    fn announce_recall(&mut self, committed: &Committed) {
+        if self.membership.is_none() {
+            return;
+        }
+        let head = ByteString(committed.head.bytes().to_vec());
+        let entries =
+            committed.statements.iter().map(|verified| match verified.statement().header().visibility {
+                Visibility::Mesh => Entry::Statement(ByteString(verified.bytes().to_vec())),
+                _ => Entry::Withheld(verified.leaf_digest()),
+            });
+        let page = committed.before.clone().map(|before| Carried { before, entries: entries.collect() });
+        let announcement =
+            Announcement { head, cosignatures: Vec::new(), inception: None, succession: Vec::new(), page };
+        let bare = Announcement { page: None, ..announcement.clone() };
+        // What is too long to travel along is fetched.
+        let fitting = [announcement, bare].into_iter().find_map(|announcement| {
+            crate::message::encode(&announcement).ok().filter(|bytes| bytes.len() <= GOSSIP_BYTES_MAX)
+        });
+        if let Some(bytes) = fitting {
+            self.outbox.push(Effect::Gossip { topic: Topic::Recalls, bytes: bytes.into() });
+        }
     }
 
     /// Gossips the own head. It is in the head lock, so it cannot be lost any more.
@@ -366,22 +459,25 @@ impl Engine {
     fn enter_mesh(&mut self, mesh: MeshId, charter: Charter) {
         let mut membership = Membership::new(mesh, charter);
         for verified in self.replicas.values().flat_map(Replica::standing) {
-            if let Payload::Admission(admission) = verified.payload() {
-                membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
-            }
+            membership.take(verified);
         }
         for organisation in self.proofs.keys() {
             membership.expose(*organisation);
         }
         self.membership = Some(membership);
+        self.membership_changed();
     }
 
-    /// Lets the membership follow a verified vote.
-    pub(crate) fn take_vote(&mut self, verified: &Verified) {
-        if let (Some(membership), Payload::Admission(admission)) = (&mut self.membership, verified.payload())
-        {
-            membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
+    /// Lets the membership follow a verified statement.
+    pub(crate) fn take_standing(&mut self, verified: &Verified) {
+        if self.membership.as_mut().is_some_and(|membership| membership.take(verified)) {
+            self.membership_changed();
         }
+    }
+
+    fn membership_changed(&mut self) {
+        self.witnesses.clear();
+        self.compare_anew();
     }
 
     /// Whether an organisation is a member of the mesh that this node takes part in.
@@ -422,13 +518,13 @@ impl Engine {
         let late: Vec<ExchangeId> =
             self.exchanges.iter().filter(|(_, e)| e.until <= now).map(|(id, _)| *id).collect();
         for exchange in late {
-            self.exchange_failed(exchange);
+            self.exchange_failed(now, exchange);
         }
         self.introduce(now);
-        self.fetch(now);
         self.reveal(now);
         self.round(now);
         self.gather_on(now);
+        self.fetch(now);
         if let Some(own) = self.replicas.get(&self.me) {
             let key = self.identity.chain_key.as_ref();
             self.sequencer.start(own, now, &self.config, &mut self.outbox, key);
@@ -440,10 +536,10 @@ impl Engine {
 pub(crate) fn announcement(replica: &Replica, with_inception: bool) -> Option<Announcement> {
     let head = replica.head()?;
     Some(Announcement {
-        head: counterfoil_protocol::ids::ByteString(head.bytes().to_vec()),
-        cosignatures: replica.cosignatures().values().cloned().collect(),
-        inception: with_inception
-            .then(|| counterfoil_protocol::ids::ByteString(replica.inception().to_vec())),
+        head: ByteString(head.bytes().to_vec()),
+        cosignatures: replica.cosignatures().values().map(|line| line.as_ref().to_owned()).collect(),
+        inception: with_inception.then(|| ByteString(replica.inception().to_vec())),
         succession: Vec::new(),
+        page: None,
     })
 }

@@ -25,6 +25,7 @@ use crate::engine::{Engine, announcement};
 use crate::message::{Bearing, Request, Response};
 use crate::peer::Purpose;
 use crate::replica::Replica;
+use crate::sync::Told;
 use crate::time::Millis;
 
 /// How far it has come with one organisation.
@@ -183,7 +184,7 @@ impl Engine {
         };
         places.truncate(EVIDENCE_MAX);
         // Its head is a hint like any other: what lies under it is fetched, and accepted by proof.
-        if let Err(reason) = self.take_announcement(now, key, &head, true) {
+        if let Err(reason) = self.take_announcement(now, key, Told::Answer, &head) {
             return self.penalise(key, 20, reason);
         }
         let size = self.announced_size(other);

@@ -71,7 +71,9 @@ impl Engine {
         self.suspicions.remove(&organisation);
         if let Some(membership) = &mut self.membership {
             membership.expose(organisation);
+            self.witnesses.clear();
         }
+        self.compare_anew();
         let ticket = self.outbox.ticket();
         self.outbox.push(Effect::Persist {
             ticket,
@@ -107,7 +109,7 @@ impl Engine {
         let older = self.replicas.get(&organisation).and_then(Replica::under).cloned();
         let is_span = matches!(error, ReplicaError::Span { .. });
         if let Some(older) = older.filter(|_| organisation != self.me && !is_span) {
-            let succession = self.targets.get(&organisation).and_then(|target| target.succession.clone());
+            let succession = self.targets.succession(&organisation);
             if let Some(proof) = self.contradiction(succession.as_deref(), &older, newer) {
                 return self.expose(organisation, &proof);
             }
@@ -124,13 +126,14 @@ impl Engine {
                 }
             }
         }
-        self.stop_fetching(&organisation);
+        self.stop_fetching(now, &organisation);
         self.penalise(key, 25, &error.to_string());
     }
 
     /// What the first leaves under a head give, as the peer whose page did not fit says.
     pub(crate) fn consistency_answered(
         &mut self,
+        now: Millis,
         key: PublicKey,
         suspicion: &Suspicion,
         error: &str,
@@ -147,7 +150,7 @@ impl Engine {
         let proof = &consistency.proof;
         if verify_consistency(older.size(), &older.root(), newer.size(), &newer.root(), proof).is_ok() {
             // The chain is whole, so the page was wrong: somebody else may have a right one.
-            self.stop_fetching(&organisation);
+            self.stop_fetching(now, &organisation);
             return self.penalise(key, 25, error);
         }
         let gives = verify_consistency(older.size(), &consistency.root, newer.size(), &newer.root(), proof);
@@ -241,8 +244,8 @@ impl Engine {
     fn accused(&self, succession: Option<&Succession>, head: &SignedHead) -> Option<Accused> {
         let organisation = head.organisation();
         let known = self.replicas.get(&organisation).and_then(|replica| replica.accused(&head.key()));
-        let target = self.targets.get(&organisation).and_then(|target| target.succession.as_deref());
-        let told = || succession.or(target).and_then(|succession| succession.accused(&head.key()));
+        let target = self.targets.succession(&organisation);
+        let told = || succession.or(target.as_deref()).and_then(|succession| succession.accused(&head.key()));
         known.or_else(told)
     }
 

@@ -2,12 +2,14 @@
 
 use counterfoil_protocol::ids::{ByteString, OrganisationId};
 use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::statement::Payload;
 
 use crate::effect::{ChannelId, Effect, Event, ExchangeId};
 use crate::engine::Engine;
 use crate::message::{Introduction, Placed, Request, Response};
-use crate::peer::{Introduced, Peer, Purpose, check_introduction};
-use crate::sync::{Origin, Target};
+use crate::peer::{IntroductionError, Peer, Purpose, binding, check_introduction};
+use crate::replica::Replica;
+use crate::sync::Origin;
 use crate::time::Millis;
 
 impl Engine {
@@ -15,15 +17,16 @@ impl Engine {
         if self.peers.len() >= self.config.peers_max && !self.peers.contains_key(key.as_bytes()) {
             return self.outbox.push(Effect::Disconnect(key));
         }
-        self.peers.entry(*key.as_bytes()).or_insert_with(|| Peer::new(key, now));
+        self.peers.entry(*key.as_bytes()).or_insert_with(|| Peer::new(key, now, &self.config));
+        self.targets.retry();
     }
 
-    pub(crate) fn disconnected(&mut self, key: &PublicKey) {
+    pub(crate) fn disconnected(&mut self, now: Millis, key: &PublicKey) {
         self.peers.remove(key.as_bytes());
         let lost: Vec<ExchangeId> =
             self.exchanges.iter().filter(|(_, e)| e.peer == *key).map(|(id, _)| *id).collect();
         for exchange in lost {
-            self.exchange_failed(exchange);
+            self.exchange_failed(now, exchange);
         }
     }
 
@@ -98,6 +101,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
             peer.admitted_there = admitted;
         }
+        self.targets.retry();
         if admitted {
             // The truth is in the head vectors: compare them at once.
             self.ask_heads(now, key);
@@ -123,35 +127,90 @@ impl Engine {
         if mesh != Some(introduction.mesh) {
             return Err("this node takes part in another mesh, or in none yet".into());
         }
-        let Introduced { empty, head, succession } = match check_introduction(introduction, &key, now) {
+        let introduced = match check_introduction(introduction, &key, now) {
             Ok(introduced) => introduced,
             Err(error) => {
-                self.penalise(key, 50, &error.to_string());
+                if error.points() > 0 {
+                    self.penalise(key, error.points(), &error.to_string());
+                }
                 return Err(error.to_string());
             }
         };
-        let organisation = empty.organisation();
+        let organisation = introduced.empty.organisation();
         if self.is_paused(&organisation) {
             return Err("exchange with your organisation is paused here".into());
+        }
+        // A binding that is known here may be newer than the one that was brought: the highest counter holds.
+        let known = self.replicas.get(&organisation);
+        let known = known.and_then(|replica| binding(replica.state(), &key, introduction.mesh));
+        let in_force = known.filter(|known| known.0 > introduced.binding.0).unwrap_or(introduced.binding);
+        if in_force.1 < now.timestamp() {
+            return Err(IntroductionError::Expired(organisation).to_string());
         }
         let admitted = self.is_member(&organisation);
         let is_new = self.peers.get_mut(key.as_bytes()).is_some_and(|peer| {
             let is_new = peer.organisation != Some(organisation);
             peer.organisation = Some(organisation);
+            peer.binding = peer.binding.filter(|_| !is_new).max(Some(in_force));
             is_new
         });
         if admitted {
             self.candidates.remove(&organisation);
-            self.replicas.entry(organisation).or_insert(empty);
-            let succession = self.succession(&organisation, &succession).ok().flatten();
-            self.consider(now, head, Origin { source: Some(key), succession });
-        } else if self.candidates.len() < self.config.candidates_max {
-            self.candidates.insert(organisation);
+            self.replicas.entry(organisation).or_insert(introduced.empty);
+            let succession = self.succession(&organisation, &introduced.succession).ok().flatten();
+            self.consider(now, introduced.head, Origin { source: Some(key), succession }, true);
+        } else {
+            self.take_candidate(now, &introduced.whole);
         }
         if is_new {
             self.outbox.push(Effect::Notify(Event::Introduced { organisation, admitted }));
         }
         Ok(organisation)
+    }
+
+    /// Remembers an organisation that asks to be admitted. Those whom a member has invited come first.
+    fn take_candidate(&mut self, now: Millis, whole: &Replica) {
+        let Some(membership) = &self.membership else { return };
+        let organisation = whole.organisation();
+        let shown = whole.standing().iter().rev().find_map(|verified| match verified.payload() {
+            Payload::Join(join) if join.mesh == membership.mesh() => join.invitation,
+            _ => None,
+        });
+        let invitation = shown.filter(|id| {
+            membership
+                .invitation(id)
+                .is_some_and(|(_, invitation)| invitation.admits(&organisation, now.timestamp()))
+        });
+        let is_full = self.candidates.len() >= self.config.candidates_max;
+        if is_full && !self.candidates.contains(&organisation) {
+            let uninvited = self.candidates.iter().find(|id| !self.invited.contains_key(id)).copied();
+            match uninvited.filter(|_| invitation.is_some()) {
+                Some(uninvited) => self.candidates.remove(&uninvited),
+                None => return,
+            };
+        }
+        self.candidates.insert(organisation);
+        match invitation {
+            Some(invitation) => self.invited.insert(organisation, invitation),
+            None => self.invited.remove(&organisation),
+        };
+        self.invited.retain(|organisation, _| self.candidates.contains(organisation));
+    }
+
+    /// Lets go of bindings that have run out, unless a newer one is known by now.
+    pub(crate) fn renew_bindings(&mut self, now: Millis) {
+        let Some(mesh) = self.membership.as_ref().map(|membership| membership.mesh()) else { return };
+        for peer in self.peers.values_mut() {
+            let Some((organisation, held)) = peer.organisation.zip(peer.binding) else { continue };
+            let known = self.replicas.get(&organisation);
+            let known = known.and_then(|replica| binding(replica.state(), &peer.key, mesh));
+            let latest = known.filter(|known| known.0 > held.0).unwrap_or(held);
+            peer.binding = Some(latest);
+            if latest.1 < now.timestamp() {
+                (peer.organisation, peer.binding) = (None, None);
+                peer.introduce_at = peer.introduce_at.or(Some(now));
+            }
+        }
     }
 
     /// The organisation that a peer speaks for, if that is a member.
@@ -169,12 +228,5 @@ impl Engine {
         if is_over {
             self.outbox.push(Effect::Disconnect(key));
         }
-    }
-}
-
-impl Target {
-    /// Whether `key` is a good peer to fetch from.
-    pub(crate) fn prefers(&self, key: &PublicKey) -> bool {
-        self.source == Some(*key)
     }
 }

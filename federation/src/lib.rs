@@ -24,8 +24,14 @@
 //! | [`outbox`] | tickets, and what waits for them |
 //! | [`sequencer`] | the own chain: group commit, head lock, receipts |
 //! | [`replica`] | a chain as far as it is known here, own or foreign |
+//! | [`checked`] | what engines of one process need to check only once |
 //! | [`peer`] | who a connection speaks for, and what it may cost |
-//! | `introduce`, `sync` | introductions; heads, backfill with proofs, and serving both |
+//! | `introduce` | introductions |
+//! | `sync` | heads: heard of, looked at, and what they cost |
+//! | `vector` | heads compared with peers: tokens, vectors, ranges |
+//! | `fetch` | entries under heads, from whoever has them, with proofs |
+//! | [`budget`] | token buckets |
+//! | `witness` | cosignatures: whose count, giving them, collecting them |
 //! | [`recover`] | what a recovery goes on from, and what it writes |
 //! | `seek` | a node that has lost track of its own heads |
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
@@ -35,11 +41,14 @@
 //! | [`config`] | validated limits |
 
 mod agreement;
+pub mod budget;
+pub mod checked;
 pub mod config;
 pub mod effect;
 pub mod engine;
 pub mod evidence;
 mod exposure;
+mod fetch;
 pub mod input;
 mod introduce;
 pub mod message;
@@ -53,7 +62,10 @@ pub mod sequencer;
 pub mod store;
 mod sync;
 pub mod time;
+mod vector;
+mod witness;
 
+pub use checked::Checked;
 pub use config::Config;
 pub use effect::{Effect, Event};
 pub use engine::Engine;

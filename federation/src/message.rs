@@ -1,11 +1,9 @@
 //! What peers say to each other. Everything is strict CBOR, capped before it is read.
 
-use counterfoil_protocol::chain::Hash;
 use counterfoil_protocol::chain::tree::LeafDigest;
+use counterfoil_protocol::chain::{CompactRange, Hash, SignedHead};
 use counterfoil_protocol::codec::{self, CodecError};
-use counterfoil_protocol::ids::{
-    ByteString, HeadHash, HeadSeq, MeshId, OrganisationId, Position, StatementId, TreeSize,
-};
+use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::observation::Subject;
 use serde::{Deserialize, Serialize};
 
@@ -37,18 +35,63 @@ pub struct Introduction {
     pub standing: Vec<Placed>,
 }
 
-/// Which head of an organisation the sender has, and how many cosignatures on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Up to where a peer has told what is new: a number that counts up in one run of its engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
-    /// The organisation.
-    pub organisation: OrganisationId,
-    /// Sequence number of its latest head here.
-    pub seq: HeadSeq,
-    /// Which head that is: on the other branch of a fork there is another with that number.
-    pub head: HeadHash,
-    /// Cosignatures known on it.
-    pub cosignatures: u16,
+pub struct Token {
+    /// Which run.
+    pub start: u64,
+    /// How many changes ago.
+    pub revision: u64,
+}
+
+/// Organisations whose ids begin, as numbers of 8 bytes, with `from` to `to`, and a fingerprint of what is known of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
+    /// The first half of BLAKE3 over their records.
+    pub fingerprint: Bytes<16>,
+}
+
+/// One of the ranges asked about, which differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeAnswer {
+    /// Which, from zero.
+    pub range: u16,
+    /// Its records, where they are few; else it is to be asked about in parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<ByteString>,
+}
+
+/// Entries that travel with their head. They prove themselves: the tree before them, and they, lead to the head's root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Carried {
+    /// The tree before the entries.
+    pub before: CompactRange,
+    /// All entries from there to the head.
+    pub entries: Vec<Entry>,
+}
+
+impl Carried {
+    /// The page that they are, if they lead to this head.
+    pub fn page_under(&self, head: &SignedHead) -> Option<Page> {
+        let mut range = self.before.clone();
+        for entry in &self.entries {
+            range.append(match entry {
+                Entry::Statement(bytes) => LeafDigest::of(&bytes.0).leaf_hash(),
+                Entry::Withheld(digest) => digest.leaf_hash(),
+            });
+        }
+        let is_whole = !self.entries.is_empty() && (range.size(), range.root()) == (head.size(), head.root());
+        let (from, entries) = (self.before.size().next_position(), self.entries.clone());
+        is_whole.then_some(Page { from, entries, proof: Vec::new() })
+    }
 }
 
 /// A head with the cosignatures known on its checkpoint.
@@ -66,6 +109,18 @@ pub struct Announcement {
     /// The versions of the organisation that lead to the chain key of the head, for a receiver that knows an earlier one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub succession: Vec<ByteString>,
+    /// The entries under it that are new, where it is urgent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Carried>,
+}
+
+impl Announcement {
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let lines: usize = self.cosignatures.iter().map(String::len).sum();
+        let versions: usize = self.inception.iter().chain(&self.succession).map(|bytes| bytes.0.len()).sum();
+        64 + self.head.0.len() + lines + versions
+    }
 }
 
 /// One entry of a chain.
@@ -127,12 +182,31 @@ pub struct Consistency {
 pub enum Request {
     /// Says who speaks, and asks the same.
     Hello(Box<Introduction>),
-    /// Asks for heads that are newer than these, or better witnessed, and for proofs of misbehaviour.
+    /// Asks what heads are newer than those that the asker has, or better witnessed, and for proofs of misbehaviour.
     Heads {
-        /// The heads that the asker has.
-        known: Vec<Known>,
+        /// Up to where the receiver has told the asker already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known: Option<Token>,
+        /// Digest over everything that the asker has.
+        digest: Bytes<32>,
+        /// What digests of heads in the answer are salted with.
+        salt: u64,
         /// Organisations against which it has a proof.
         exposed: Vec<OrganisationId>,
+    },
+    /// Asks which of these ranges of organisations differ.
+    Ranges {
+        /// What digests of heads are salted with.
+        salt: u64,
+        /// The ranges.
+        ranges: Vec<Range>,
+    },
+    /// Asks for the heads of organisations whose ids begin so.
+    Announcements {
+        /// Organisations whose inceptions the asker has.
+        known: Vec<Bytes<8>>,
+        /// Others.
+        unknown: Vec<Bytes<8>>,
     },
     /// Asks for entries from a position on, under a head of that size.
     Entries {
@@ -186,13 +260,31 @@ pub enum Response {
         /// Whether the asker is admitted.
         admitted: bool,
     },
-    /// Answers a question for heads.
-    Heads {
-        /// Heads that are newer, or better witnessed.
-        heads: Vec<Announcement>,
+    /// Answers a question for heads: both have the same.
+    Same {
+        /// Up to where that is.
+        token: Token,
+    },
+    /// Answers a question for heads with a record for each organisation, of 24 bytes.
+    Vector {
+        /// Up to where that is.
+        token: Token,
+        /// The records.
+        records: ByteString,
         /// Proofs of misbehaviour that the asker lacks.
         proofs: Vec<ByteString>,
     },
+    /// Answers a question for heads: too many have changed; compare by ranges.
+    TooMany {
+        /// Up to where that is.
+        token: Token,
+        /// Proofs of misbehaviour that the asker lacks.
+        proofs: Vec<ByteString>,
+    },
+    /// Answers a question for ranges with those that differ.
+    Ranges(Vec<RangeAnswer>),
+    /// Answers a question for announcements.
+    Announcements(Vec<Announcement>),
     /// Answers a question for entries.
     Entries(Page),
     /// Answers a question for evidence.

@@ -23,6 +23,8 @@ impl Engine {
             self.targets.remove(&organisation);
         } else {
             self.paused.remove(&organisation);
+            // What it said meanwhile was not listened to.
+            self.compare_anew();
         }
         // Whoever speaks for it introduces itself anew: in vain while it is paused.
         for peer in self.peers.values_mut() {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use counterfoil_protocol::chain::SignedHead;
-use counterfoil_protocol::ids::{ByteString, OrganisationId};
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Timestamp};
 use counterfoil_protocol::keys::PublicKey;
 
+use crate::budget::Bucket;
 use crate::config::Config;
 use crate::effect::{ExchangeId, GatherId};
-use crate::message::Introduction;
+use crate::message::{Introduction, Range, Token};
 use crate::replica::{Replica, ReplicaError};
 use crate::time::Millis;
 
@@ -34,7 +36,21 @@ pub enum Purpose {
     /// To be introduced.
     Hello,
     /// To hear of newer heads.
-    Heads,
+    Heads {
+        /// What digests in the answer are salted with.
+        salt: u64,
+    },
+    /// To compare heads range by range.
+    Ranges {
+        /// What digests are salted with.
+        salt: u64,
+        /// The ranges asked about.
+        ranges: Vec<Range>,
+        /// What was found so far.
+        wanted: Box<Wanted>,
+    },
+    /// To get heads that are newer.
+    Announcements(Box<Wanted>),
     /// To get entries of a chain under this head.
     Entries(SignedHead),
     /// To learn whether a page that did not fit, and why, was wrong or the chain is.
@@ -45,6 +61,33 @@ pub enum Purpose {
     Evidence(GatherId, OrganisationId),
     /// To get what was withheld of this organisation's chain.
     Reveal(OrganisationId),
+}
+
+/// Organisations of which a peer has something that is not here, by the beginnings of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// What counts as told once all are here.
+    pub token: Option<Token>,
+    /// Those whose inceptions are here.
+    pub known: Vec<Bytes<8>>,
+    /// Others.
+    pub unknown: Vec<Bytes<8>>,
+    /// Those that are being asked for.
+    pub asked: Vec<Bytes<8>>,
+    /// Whether any head came.
+    pub found: bool,
+}
+
+impl Wanted {
+    /// How many are still to be asked for.
+    pub const fn len(&self) -> usize {
+        self.known.len() + self.unknown.len()
+    }
+
+    /// Whether none is.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A request under way.
@@ -73,11 +116,23 @@ pub struct Peer {
     pub under_way: usize,
     /// Points lost.
     pub penalty: u32,
+    /// Counter and expiry of the binding by which it speaks for its organisation.
+    pub binding: Option<(u64, Timestamp)>,
+    /// Requests and messages of it that were dropped because they were too many.
+    pub limited: u64,
+    /// Up to where it has told what is new there.
+    pub(crate) token: Option<Token>,
+    /// Comparisons in a row that found a difference but nothing new.
+    pub(crate) different: u8,
+    /// What is left of its requests.
+    pub(crate) requests: Bucket,
+    /// What is left of the messages that it may pass on.
+    pub(crate) gossip: Bucket,
 }
 
 impl Peer {
     /// A peer that has only just connected.
-    pub const fn new(key: PublicKey, now: Millis) -> Self {
+    pub const fn new(key: PublicKey, now: Millis, config: &Config) -> Self {
         Self {
             key,
             organisation: None,
@@ -85,6 +140,12 @@ impl Peer {
             introduce_at: Some(now),
             under_way: 0,
             penalty: 0,
+            binding: None,
+            limited: 0,
+            token: None,
+            different: 0,
+            requests: Bucket::full(config.peer_requests, now),
+            gossip: Bucket::full(config.peer_gossip, now),
         }
     }
 
@@ -104,21 +165,37 @@ pub enum IntroductionError {
     /// See the inner error.
     #[error("introduction: {0}")]
     Chain(#[from] ReplicaError),
-    /// The peer's key is not bound to the organisation, or the binding has expired.
-    #[error("introduction: no binding of the peer's key to {0} is in force")]
+    /// The peer's key is not bound to the organisation, or not in this mesh.
+    #[error("introduction: the peer's key is not bound to {0}")]
     NotBound(OrganisationId),
+    /// The binding has expired: whoever was away renews it, and comes again.
+    #[error("introduction: the binding of the peer's key to {0} has expired; it is to be renewed")]
+    Expired(OrganisationId),
     /// Nothing to go by.
     #[error("introduction: the inception is missing")]
     NoInception,
 }
 
-/// What an introduction brought.
-#[derive(Debug, Clone)]
+impl IntroductionError {
+    /// The points that it costs. Who was away for long does nothing wrong.
+    pub const fn points(&self) -> u32 {
+        match self {
+            Self::Expired(_) => 0,
+            Self::Chain(_) | Self::NotBound(_) | Self::NoInception => 50,
+        }
+    }
+}
+
+/// A peer's introduction that was found to be right.
 pub struct Introduced {
-    /// The organisation's chain, of which the inception alone is known.
+    /// The organisation's chain, of which nothing but the inception is known.
     pub empty: Replica,
-    /// Its head.
+    /// Its standing statements, all of them.
+    pub whole: Replica,
+    /// The head that the peer brought.
     pub head: SignedHead,
+    /// Counter and expiry of the peer's binding.
+    pub binding: (u64, Timestamp),
     /// The versions of the organisation that lead to the head's chain key.
     pub succession: Vec<ByteString>,
 }
@@ -136,8 +213,18 @@ pub fn check_introduction(
     let empty = Replica::new(inception.statement.0.as_slice().into())?;
     let (whole, head) = Replica::from_standing(&introduction.standing, &introduction.head)?;
     let organisation = whole.organisation();
-    if whole.state().node(peer, now.timestamp()).is_none() {
-        return Err(IntroductionError::NotBound(organisation));
+    let binding = binding(whole.state(), peer, introduction.mesh);
+    let binding = binding.ok_or(IntroductionError::NotBound(organisation))?;
+    if binding.1 < now.timestamp() {
+        return Err(IntroductionError::Expired(organisation));
     }
-    Ok(Introduced { empty, head, succession: whole.succession() })
+    let succession = whole.succession();
+    Ok(Introduced { empty, whole, head, binding, succession })
+}
+
+/// Counter and expiry of the latest binding of a peer's key, in force or not.
+pub fn binding(state: &OrganisationState, peer: &PublicKey, mesh: MeshId) -> Option<(u64, Timestamp)> {
+    let mut bindings = state.nodes().filter(|binding| binding.peer_key == *peer);
+    let latest = bindings.next()?;
+    latest.mesh.is_none_or(|bound| bound == mesh).then_some((latest.counter, latest.expires))
 }

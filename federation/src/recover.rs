@@ -106,7 +106,7 @@ pub fn recover(
     now: Timestamp,
 ) -> Result<(Vec<Write>, SignedHead), NoRecovery> {
     let mut next = own.clone();
-    let verified = verify(next.state(), statement)?;
+    let verified = Arc::new(verify(next.state(), statement)?);
     let recovery = verified.payload().recovery().ok_or(NoRecovery::NoStatement)?;
     recovery.check_tree(verified.position(), &next.range().root())?;
     next.append(&verified)?;
@@ -122,5 +122,5 @@ pub fn recover(
     let head = draft.sign(chain_key)?;
     let opened = next.state().epochs().open_head(Head::parse(head.bytes().clone())?)?;
     let tree = Write::Tree { organisation: next.organisation(), range: next.range().clone() };
-    Ok((vec![Write::Statement(Arc::new(verified)), tree, Write::Head(opened)], head))
+    Ok((vec![Write::Statement(verified), tree, Write::Head(opened)], head))
 }

@@ -1,4 +1,7 @@
 //! A chain as far as it is known here, the own or another's.
+//!
+//! What follows from the chain alone is its [`Content`], which engines of one process share; beside it stands what differs
+//! from one organisation to the next.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +15,15 @@ use counterfoil_protocol::identity::{Epoch, OrganisationState, RecoveryError};
 use counterfoil_protocol::ids::{ByteString, KeyId, OrganisationId, Position, TreeSize};
 use counterfoil_protocol::statement::{EnvelopeError, Kind, Refusal, Statement, Verified, verify};
 
+use crate::checked::Checked;
 use crate::effect::Write;
 use crate::message::{Entry, Page, Placed};
 use crate::store::ChainSnapshot;
 use crate::time::Millis;
 
-/// What is known of one chain.
+/// A chain up to some statement: what is the same wherever it is known.
 #[derive(Debug, Clone)]
-pub struct Replica {
+pub struct Content {
     inception: Arc<[u8]>,
     state: OrganisationState,
     range: CompactRange,
@@ -27,9 +31,17 @@ pub struct Replica {
     head: Option<SignedHead>,
     /// The head under which the last page was accepted, whether or not it was the last one.
     under: Option<SignedHead>,
-    cosignatures: BTreeMap<OrganisationId, String>,
+}
+
+/// What is known of one chain.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    content: Arc<Content>,
+    cosignatures: BTreeMap<OrganisationId, Arc<str>>,
     /// When the head was last confirmed to be the latest.
     pub seen: Millis,
+    /// At which of the engine's revisions its head or cosignatures changed last.
+    pub(crate) changed: u64,
 }
 
 /// Why a chain on disk, a head or a page is not what it should be.
@@ -93,61 +105,101 @@ pub struct Extended {
     /// What to write.
     pub writes: Vec<Write>,
     /// Statements that are new.
-    pub verified: Vec<Verified>,
+    pub verified: Vec<Arc<Verified>>,
     /// Whether the replica has everything under the head now.
     pub complete: bool,
 }
 
-impl Replica {
-    /// A chain of which the inception alone is known.
-    ///
-    /// # Errors
-    /// [`ReplicaError`] when the bytes are no inception.
-    pub fn new(inception: Arc<[u8]>) -> Result<Self, ReplicaError> {
+impl Content {
+    fn new(inception: Arc<[u8]>) -> Result<Self, ReplicaError> {
         let position = Position(0);
         let statement = Statement::parse(inception.clone())
             .map_err(|error| ReplicaError::Statement { position, error })?;
         let state = OrganisationState::from_inception(&statement)
             .map_err(|error| ReplicaError::Refused { position, error })?;
-        Ok(Self {
-            inception,
-            state,
-            range: CompactRange::default(),
-            standing: Vec::new(),
-            head: None,
-            under: None,
-            cosignatures: BTreeMap::new(),
-            seen: Millis(0),
-        })
+        let (range, standing) = (CompactRange::default(), Vec::new());
+        Ok(Self { inception, state, range, standing, head: None, under: None })
+    }
+
+    /// The latest head under which everything is here.
+    pub(crate) const fn head(&self) -> Option<&SignedHead> {
+        self.head.as_ref()
+    }
+
+    fn admit(&mut self, bytes: Arc<[u8]>) -> Result<Arc<Verified>, ReplicaError> {
+        let position = self.state.next_position();
+        let refuse = |error| ReplicaError::Refused { position, error };
+        let statement =
+            Statement::parse(bytes).map_err(|error| ReplicaError::Statement { position, error })?;
+        let authentic = self.state.authenticate(statement).map_err(refuse)?;
+        let verified = Arc::new(verify(&self.state, authentic).map_err(refuse)?);
+        self.fold(&verified).map_err(refuse)?;
+        Ok(verified)
+    }
+
+    fn fold(&mut self, verified: &Arc<Verified>) -> Result<(), Refusal> {
+        self.state.apply(verified)?;
+        if verified.kind().is_standing() {
+            self.standing.push(verified.clone());
+        }
+        Ok(())
+    }
+
+    fn set_head(&mut self, head: SignedHead) {
+        self.under = Some(head.clone());
+        self.head = Some(head);
+    }
+}
+
+impl Replica {
+    fn of(content: impl Into<Arc<Content>>) -> Self {
+        Self { content: content.into(), cosignatures: BTreeMap::new(), seen: Millis(0), changed: 0 }
+    }
+
+    /// A chain of which the inception alone is known.
+    ///
+    /// # Errors
+    /// [`ReplicaError`] when the bytes are no inception.
+    pub fn new(inception: Arc<[u8]>) -> Result<Self, ReplicaError> {
+        Ok(Self::of(Content::new(inception)?))
     }
 
     /// The chain as it lies on disk. Its standing statements are verified again, and must give the head's digest.
     ///
     /// # Errors
     /// [`ReplicaError`].
-    pub fn restore(snapshot: &ChainSnapshot) -> Result<Self, ReplicaError> {
+    pub fn restore(snapshot: &ChainSnapshot, checked: &Checked) -> Result<Self, ReplicaError> {
         let (_, inception) = snapshot.standing.first().ok_or(ReplicaError::NoInception)?;
-        let mut replica = Self::new(inception.clone())?;
+        let mut content = Content::new(inception.clone())?;
         let mut digest_at_head = None;
         let head = snapshot.head.as_ref().map(|bytes| Head::parse(bytes.clone())).transpose()?;
+        let known = head.as_ref().and_then(|head| checked.chain(&head.hash()));
+        let as_stored = |content: &Content| {
+            let places = content.standing.iter().map(|verified| (verified.position(), verified.bytes()));
+            content.range == snapshot.range
+                && places.eq(snapshot.standing.iter().map(|(at, bytes)| (*at, bytes)))
+        };
+        if let Some(known) = known.filter(|known| as_stored(&known.content)) {
+            return Ok(Self::of(known.content));
+        }
         for (position, bytes) in &snapshot.standing {
-            replica.state.skip_to(*position);
+            content.state.skip_to(*position);
             let is_behind = |head: &Head| !head.claimed_size().contains(*position);
             if head.as_ref().is_some_and(is_behind) && digest_at_head.is_none() {
-                digest_at_head = Some(replica.state.standing_digest());
+                digest_at_head = Some(content.state.standing_digest());
             }
-            replica.admit(bytes.clone())?;
+            content.admit(bytes.clone())?;
         }
-        replica.state.skip_to(snapshot.range.size().next_position());
-        let head = head.map(|head| replica.state.epochs().open_head(head)).transpose()?;
-        let digest = digest_at_head.unwrap_or_else(|| replica.state.standing_digest());
+        content.state.skip_to(snapshot.range.size().next_position());
+        let head = head.map(|head| content.state.epochs().open_head(head)).transpose()?;
+        let digest = digest_at_head.unwrap_or_else(|| content.state.standing_digest());
         if head.as_ref().is_some_and(|head| head.standing() != digest) {
             return Err(ReplicaError::Standing);
         }
-        replica.range = snapshot.range.clone();
-        replica.under = head.clone();
-        replica.head = head;
-        Ok(replica)
+        content.range = snapshot.range.clone();
+        content.under = head.clone();
+        content.head = head;
+        Ok(Self::of(content))
     }
 
     /// A chain of which only the standing statements under `head` are known; all of them, as the head's digest proves. Gives
@@ -158,95 +210,82 @@ impl Replica {
     pub fn from_standing(standing: &[Placed], head: &ByteString) -> Result<(Self, SignedHead), ReplicaError> {
         let head = Head::parse(head.0.as_slice())?;
         let inception = standing.first().ok_or(ReplicaError::NoInception)?;
-        let mut replica = Self::new(inception.statement.0.as_slice().into())?;
+        let mut content = Content::new(inception.statement.0.as_slice().into())?;
         for placed in standing {
             if !head.claimed_size().contains(placed.position)
-                || placed.position < replica.state.next_position()
+                || placed.position < content.state.next_position()
             {
                 let to = placed.position.0;
-                return Err(ReplicaError::Span { from: replica.state.next_position(), to });
+                return Err(ReplicaError::Span { from: content.state.next_position(), to });
             }
-            replica.state.skip_to(placed.position);
-            replica.admit(placed.statement.0.as_slice().into())?;
+            content.state.skip_to(placed.position);
+            content.admit(placed.statement.0.as_slice().into())?;
         }
-        let head = replica.state.epochs().open_head(head)?;
-        if replica.state.standing_digest() != head.standing() {
+        let head = content.state.epochs().open_head(head)?;
+        if content.state.standing_digest() != head.standing() {
             return Err(ReplicaError::Standing);
         }
-        Ok((replica, head))
-    }
-
-    fn admit(&mut self, bytes: Arc<[u8]>) -> Result<Verified, ReplicaError> {
-        let position = self.state.next_position();
-        let refuse = |error| ReplicaError::Refused { position, error };
-        let statement =
-            Statement::parse(bytes).map_err(|error| ReplicaError::Statement { position, error })?;
-        let authentic = self.state.authenticate(statement).map_err(refuse)?;
-        let verified = verify(&self.state, authentic).map_err(refuse)?;
-        self.fold(&verified).map_err(refuse)?;
-        Ok(verified)
-    }
-
-    fn fold(&mut self, verified: &Verified) -> Result<(), Refusal> {
-        self.state.apply(verified)?;
-        if verified.kind().is_standing() {
-            self.standing.push(Arc::new(verified.clone()));
-        }
-        Ok(())
+        Ok((Self::of(content), head))
     }
 
     /// Takes in a statement that was verified against this replica's state, at the end of the chain.
     ///
     /// # Errors
     /// [`Refusal`] when it was verified for another place.
-    pub fn append(&mut self, verified: &Verified) -> Result<(), Refusal> {
-        self.fold(verified)?;
-        self.range.append(verified.leaf_digest().leaf_hash());
+    pub fn append(&mut self, verified: &Arc<Verified>) -> Result<(), Refusal> {
+        let content = Arc::make_mut(&mut self.content);
+        content.fold(verified)?;
+        content.range.append(verified.leaf_digest().leaf_hash());
         Ok(())
     }
 
     /// The organisation.
-    pub const fn organisation(&self) -> OrganisationId {
-        self.state.organisation()
+    pub fn organisation(&self) -> OrganisationId {
+        self.content.state.organisation()
     }
 
     /// The inception's bytes.
-    pub const fn inception(&self) -> &Arc<[u8]> {
-        &self.inception
+    pub fn inception(&self) -> &Arc<[u8]> {
+        &self.content.inception
     }
 
     /// What is in force.
-    pub const fn state(&self) -> &OrganisationState {
-        &self.state
+    pub fn state(&self) -> &OrganisationState {
+        &self.content.state
     }
 
     /// The tree.
-    pub const fn range(&self) -> &CompactRange {
-        &self.range
+    pub fn range(&self) -> &CompactRange {
+        &self.content.range
     }
 
     /// Standing statements in chain order.
     pub fn standing(&self) -> &[Arc<Verified>] {
-        &self.standing
+        &self.content.standing
     }
 
     /// The latest head under which everything is here.
-    pub const fn head(&self) -> Option<&SignedHead> {
-        self.head.as_ref()
+    pub fn head(&self) -> Option<&SignedHead> {
+        self.content.head.as_ref()
     }
 
     /// The head under which the last page was accepted: what is here is the beginning of its chain.
-    pub const fn under(&self) -> Option<&SignedHead> {
-        self.under.as_ref()
+    pub fn under(&self) -> Option<&SignedHead> {
+        self.content.under.as_ref()
     }
 
     /// Signature lines on the head, by witness.
-    pub const fn cosignatures(&self) -> &BTreeMap<OrganisationId, String> {
+    pub const fn cosignatures(&self) -> &BTreeMap<OrganisationId, Arc<str>> {
         &self.cosignatures
     }
 
+    /// The signature lines on the head.
+    pub fn lines(&self) -> Vec<Arc<str>> {
+        self.cosignatures.values().cloned().collect()
+    }
+
     /// Adds a checked cosignature on the head. Returns whether it is new.
-    pub fn cosign(&mut self, witness: OrganisationId, line: String) -> bool {
+    pub fn cosign(&mut self, witness: OrganisationId, line: Arc<str>) -> bool {
         if self.cosignatures.contains_key(&witness) {
             return false;
         }
@@ -257,20 +296,19 @@ impl Replica {
     /// Takes the head that was signed for the whole of this chain.
     pub fn set_head(&mut self, head: SignedHead) {
         self.cosignatures.clear();
-        self.under = Some(head.clone());
-        self.head = Some(head);
+        Arc::make_mut(&mut self.content).set_head(head);
     }
 
     /// The versions of the organisation that lead to its latest chain key; none where that is its first.
     pub fn succession(&self) -> Vec<ByteString> {
-        self.versions(self.state.epochs().latest())
+        self.versions(self.state().epochs().latest())
     }
 
     fn versions(&self, epoch: &Epoch) -> Vec<ByteString> {
         let leads_there = |verified: &&Arc<Verified>| {
             verified.kind() == Kind::Organisation && (1..=epoch.since.0).contains(&verified.position().0)
         };
-        self.standing
+        self.standing()
             .iter()
             .filter(leads_there)
             .map(|verified| ByteString(verified.bytes().to_vec()))
@@ -279,8 +317,8 @@ impl Replica {
 
     /// What leads to this chain key, if it is or was one of this organisation's.
     pub fn accused(&self, key: &KeyId) -> Option<Accused> {
-        let epoch = self.state.epochs().of_key(key)?;
-        Some(Accused { inception: ByteString(self.inception.to_vec()), succession: self.versions(epoch) })
+        let epoch = self.state().epochs().of_key(key)?;
+        Some(Accused { inception: ByteString(self.inception().to_vec()), succession: self.versions(epoch) })
     }
 
     /// Takes in a page of entries under `head`, all or nothing.
@@ -291,12 +329,21 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`]; nothing is changed then.
     // INVARIANT(3): every accepted head extends the previous one by a checked consistency proof.
-    pub fn extend(&mut self, head: &SignedHead, page: &Page) -> Result<Extended, ReplicaError> {
+    pub fn extend(
+        &mut self,
+        head: &SignedHead,
+        page: &Page,
+        checked: &Checked,
+    ) -> Result<Extended, ReplicaError> {
         let to = page.from.0.saturating_add(page.entries.len() as u64);
-        if page.from != self.range.size().next_position() || page.entries.is_empty() || to > head.size().0 {
+        if page.from != self.size().next_position() || page.entries.is_empty() || to > head.size().0 {
             return Err(ReplicaError::Span { from: page.from, to });
         }
-        let mut next = self.clone();
+        if let Some(extended) = self.adopt(head, page, checked) {
+            return Ok(extended);
+        }
+        let mut next = (*self.content).clone();
+        let organisation = self.organisation();
         let mut writes = Vec::with_capacity(page.entries.len() + 2);
         let mut verified = Vec::new();
         for entry in &page.entries {
@@ -310,13 +357,12 @@ impl Replica {
                             .map_err(|error| ReplicaError::Recovery { position, error })?;
                     }
                     next.range.append(statement.leaf_digest().leaf_hash());
-                    writes.push(Write::Statement(Arc::new(statement.clone())));
+                    writes.push(Write::Statement(statement.clone()));
                     verified.push(statement);
                 }
                 Entry::Withheld(digest) => {
                     next.state.skip_to(position.size_with().next_position());
                     next.range.append(LeafDigest::leaf_hash(digest));
-                    let organisation = next.organisation();
                     writes.push(Write::Withheld { organisation, position, digest: *digest });
                 }
             }
@@ -335,8 +381,13 @@ impl Replica {
             next.set_head(head.clone());
             writes.push(Write::Head(head.clone()));
         }
-        writes.push(Write::Tree { organisation: next.organisation(), range: next.range.clone() });
-        *self = next;
+        writes.push(Write::Tree { organisation, range: next.range.clone() });
+        let before = self.head().map(SignedHead::hash);
+        self.content = Arc::new(next);
+        if complete {
+            self.cosignatures.clear();
+            checked.keep(before.as_ref(), &self.content, &verified);
+        }
         Ok(Extended { writes, verified, complete })
     }
 
@@ -346,8 +397,8 @@ impl Replica {
     /// # Errors
     /// [`ReplicaError`] when one is not what stands there.
     pub fn reveal(&self, found: &[(Position, LeafDigest, &[u8])]) -> Result<Vec<Verified>, ReplicaError> {
-        let mut standing = self.standing.iter().peekable();
-        let mut state = Self::new(self.inception.clone())?.state;
+        let mut standing = self.standing().iter().peekable();
+        let mut state = Content::new(self.inception().clone())?.state;
         let mut verified = Vec::with_capacity(found.len());
         for (position, digest, bytes) in found {
             if LeafDigest::of(bytes) != *digest {
@@ -367,8 +418,45 @@ impl Replica {
         Ok(verified)
     }
 
+    /// What [`Self::extend`] comes to when somebody has been through it: the page leads to the very tree under the head, so
+    /// its statements are those that were verified there.
+    fn adopt(&mut self, head: &SignedHead, page: &Page, checked: &Checked) -> Option<Extended> {
+        let known = checked.chain(&head.hash())?;
+        let mut range = self.range().clone();
+        let (mut writes, mut verified) = (Vec::with_capacity(page.entries.len() + 2), Vec::new());
+        for (entry, n) in page.entries.iter().zip(page.from.0..) {
+            match entry {
+                Entry::Statement(bytes) => {
+                    let place = known.recent.partition_point(|recent| recent.position().0 < n);
+                    let statement = known.recent.get(place).filter(|recent| {
+                        recent.position().0 == n && recent.bytes().as_ref() == bytes.0.as_slice()
+                    })?;
+                    range.append(statement.leaf_digest().leaf_hash());
+                    writes.push(Write::Statement(statement.clone()));
+                    verified.push(statement.clone());
+                }
+                Entry::Withheld(digest) => {
+                    range.append(digest.leaf_hash());
+                    let organisation = self.organisation();
+                    writes.push(Write::Withheld { organisation, position: Position(n), digest: *digest });
+                }
+            }
+        }
+        let is_whole = page.proof.is_empty()
+            && range == known.content.range
+            && (range.size(), range.root()) == (head.size(), head.root());
+        if !is_whole {
+            return None;
+        }
+        writes.push(Write::Head(head.clone()));
+        writes.push(Write::Tree { organisation: self.organisation(), range });
+        self.content = known.content;
+        self.cosignatures.clear();
+        Some(Extended { writes, verified, complete: true })
+    }
+
     /// The size of the chain as far as it is here.
-    pub const fn size(&self) -> TreeSize {
-        self.range.size()
+    pub fn size(&self) -> TreeSize {
+        self.content.range.size()
     }
 }

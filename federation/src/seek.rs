@@ -11,7 +11,8 @@ use crate::effect::{Effect, Event};
 use crate::engine::Engine;
 use crate::message::Announcement;
 use crate::replica::Replica;
-use crate::sync::{Origin, Target};
+use crate::sync::Origin;
+use crate::time::Millis;
 
 /// What a node looks for that does not know its own latest head.
 #[derive(Debug, Default)]
@@ -45,9 +46,9 @@ impl Engine {
             let own = self.replicas.get(&self.me).and_then(Replica::head).cloned();
             self.refuse_to_sign(&lock_is_missing(own.as_ref(), Some(&head)));
         }
-        let is_better = self.targets.get(&self.me).is_none_or(|known| known.is_idle());
+        let is_better = self.targets.is_idle(&self.me);
         if is_better {
-            self.targets.insert(self.me, Target::of(head, origin));
+            self.targets.want(head, origin, Millis(0), false);
         }
     }
 
@@ -60,7 +61,7 @@ impl Engine {
         }
         match self.search.as_ref().map(|search| search.locked.clone()) {
             Some(Some(locked)) if head.as_ref().map(SignedHead::hash) != Some(locked.hash()) => {
-                self.targets.insert(self.me, Target::new(locked));
+                self.targets.want(locked, Origin::default(), Millis(0), false);
             }
             Some(None) => self.refuse_to_sign(&lock_is_missing(head.as_ref(), None)),
             _ if self.thaw() => {

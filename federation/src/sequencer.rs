@@ -61,6 +61,8 @@ pub struct Sequencer {
     uncovered: bool,
     /// A head that is in the head lock and goes to disk with the next commit.
     head: Option<SignedHead>,
+    /// The tree under the latest head of this run.
+    covered: Option<CompactRange>,
 }
 
 /// What a finished commit brought.
@@ -70,6 +72,8 @@ pub struct Committed {
     pub head: SignedHead,
     /// The statements under it that are new.
     pub statements: Vec<Arc<Verified>>,
+    /// The tree before them, where they are all that is new.
+    pub before: Option<CompactRange>,
 }
 
 impl Sequencer {
@@ -82,6 +86,7 @@ impl Sequencer {
             committing: Vec::new(),
             uncovered,
             head: None,
+            covered: None,
         }
     }
 
@@ -150,7 +155,7 @@ impl Sequencer {
         if self.waiting_ids.contains(&id) {
             return Err(AppendError::Duplicate(id));
         }
-        let verified = verify(own.state(), statement)?;
+        let verified = Arc::new(verify(own.state(), statement)?);
         if verified.payload().recovery().is_some() {
             let text =
                 "a node that signs needs no recovery; `root recover` writes one for a node that does not";
@@ -159,7 +164,7 @@ impl Sequencer {
         own.append(&verified)?;
         self.waiting_ids.insert(id);
         let after = Covered::of(own);
-        self.waiting.push_back(Staged { append, verified: Arc::new(verified), after });
+        self.waiting.push_back(Staged { append, verified, after });
         Ok(())
     }
 
@@ -190,7 +195,7 @@ impl Sequencer {
         }
         let statements = self.committing.iter().map(|staged| &staged.verified);
         let mut writes: Vec<Write> = self.head.take().map(Write::Head).into_iter().collect();
-        writes.extend(statements.map(|verified| Write::Statement(Arc::clone(verified))));
+        writes.extend(statements.map(|verified| Write::Statement(verified.clone())));
         if let Some(last) = self.committing.last() {
             writes.push(Write::Tree { organisation: own.organisation(), range: last.after.range.clone() });
         }
@@ -248,6 +253,8 @@ impl Sequencer {
         self.uncovered = false;
         own.set_head(head.clone());
         let statements: Vec<Staged> = self.committing.drain(..).collect();
+        let before = self.covered.take();
+        self.covered = statements.last().map(|staged| staged.after.range.clone());
         for staged in &statements {
             let appended = Appended {
                 statement: staged.verified.id(),
@@ -256,7 +263,8 @@ impl Sequencer {
             };
             outbox.push(Effect::Reply { append: staged.append, outcome: Ok(Box::new(appended)) });
         }
-        Some(Committed { head, statements: statements.into_iter().map(|staged| staged.verified).collect() })
+        let statements = statements.into_iter().map(|staged| staged.verified).collect();
+        Some(Committed { head, statements, before })
     }
 
     /// Writes down a head that is in the head lock: with the next commit if one is about to begin, which saves a sync, else

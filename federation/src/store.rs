@@ -24,7 +24,7 @@ pub struct ChainSnapshot {
     /// Its latest head, as bytes.
     pub head: Option<Arc<[u8]>>,
     /// Signature lines on that head.
-    pub cosignatures: Vec<String>,
+    pub cosignatures: Vec<Arc<str>>,
 }
 
 /// Everything that an engine starts from.

@@ -6,12 +6,13 @@
 mod mutation;
 
 use counterfoil_federation::message::{
-    Announcement, Bearing, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, Known, MESSAGE_BYTES_MAX,
-    Page, Placed, Request, Response, Revealed, decode_request, decode_response, encode,
+    Announcement, Bearing, Carried, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, MESSAGE_BYTES_MAX,
+    Page, Placed, Range, RangeAnswer, Request, Response, Revealed, Token, decode_request, decode_response,
+    encode,
 };
-use counterfoil_protocol::chain::{Hash, LeafDigest};
+use counterfoil_protocol::chain::{CompactRange, Hash, LeafDigest};
 use counterfoil_protocol::codec;
-use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, MeshId, Position, StatementId, TreeSize};
+use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, Position, StatementId, TreeSize};
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
 use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
@@ -35,6 +36,10 @@ fn announcement() -> Announcement {
         cosignatures: vec!["line\n".into()],
         succession: vec![ByteString(vec![9; 40])],
         inception: Some(ByteString(vec![2; 200])),
+        page: Some(Carried {
+            before: CompactRange::from_parts(TreeSize(2), vec![Hash([5; 32])]).unwrap(),
+            entries: vec![Entry::Withheld(LeafDigest([4; 32]))],
+        }),
     }
 }
 
@@ -43,12 +48,9 @@ fn requests() -> Vec<Request> {
     vec![
         Request::Hello(Box::new(introduction())),
         Request::Heads {
-            known: vec![Known {
-                organisation,
-                seq: HeadSeq(300),
-                head: HeadHash::from_bytes([8; 32]),
-                cosignatures: 3,
-            }],
+            known: Some(Token { start: 1 << 40, revision: 300 }),
+            digest: Bytes([8; 32]),
+            salt: 7,
             exposed: vec![organisation],
         },
         Request::Reveal {
@@ -57,6 +59,12 @@ fn requests() -> Vec<Request> {
             positions: vec![Position(5), Position(70_000)],
         },
         Request::Evidence { about: observation("a/b", 1).subjects },
+        Request::Heads { known: None, digest: Bytes([8; 32]), salt: 7, exposed: Vec::new() },
+        Request::Ranges {
+            salt: 7,
+            ranges: vec![Range { from: 0, to: u64::MAX, fingerprint: Bytes([6; 16]) }],
+        },
+        Request::Announcements { known: vec![Bytes([1; 8])], unknown: vec![Bytes([2; 8])] },
         Request::Consistency { organisation, from: TreeSize(5), to: TreeSize(70_000) },
         Request::Entries { organisation, from: Position(5), size: TreeSize(70_000) },
         Request::Cosigned { size: TreeSize(70_000), line: "line\n".into() },
@@ -71,7 +79,18 @@ fn responses() -> Vec<Response> {
     };
     vec![
         Response::Hello { introduction: Box::new(introduction()), admitted: true },
-        Response::Heads { heads: vec![announcement()], proofs: vec![ByteString(vec![3; 300])] },
+        Response::Same { token: Token { start: 5, revision: 6 } },
+        Response::Vector {
+            token: Token { start: 5, revision: 6 },
+            records: ByteString(vec![3; 48]),
+            proofs: vec![ByteString(vec![3; 300])],
+        },
+        Response::TooMany { token: Token { start: 5, revision: 6 }, proofs: Vec::new() },
+        Response::Ranges(vec![
+            RangeAnswer { range: 3, records: Some(ByteString(vec![3; 24])) },
+            RangeAnswer { range: 4, records: None },
+        ]),
+        Response::Announcements(vec![announcement()]),
         Response::Consistency(Consistency { root: Hash([4; 32]), proof: vec![Hash([5; 32])] }),
         Response::Entries(page),
         Response::Revealed(Revealed {

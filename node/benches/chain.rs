@@ -32,10 +32,10 @@ fn fill(store: &Store, organisation: &TestOrganisation, count: u64) -> (u64, Rep
     let opening = organisation.opening();
     let later = (0..count - opening.len() as u64).map(|n| organisation.observation(n));
     for statement in opening.into_iter().chain(later) {
-        let verified = verify(replica.state(), statement).unwrap();
+        let verified = std::sync::Arc::new(verify(replica.state(), statement).unwrap());
         replica.append(&verified).unwrap();
         bytes += verified.bytes().len() as u64;
-        writes.push(Write::Statement(std::sync::Arc::new(verified)));
+        writes.push(Write::Statement(verified));
         if writes.len() == BATCH {
             let organisation = replica.organisation();
             writes.push(Write::Tree { organisation, range: replica.range().clone() });

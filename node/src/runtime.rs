@@ -169,6 +169,14 @@ pub struct View {
     pub agreements: Agreements,
     /// Organisations whose new epoch is not followed, and why.
     pub not_followed: BTreeMap<OrganisationId, String>,
+    /// Invitations that candidates have shown.
+    pub invited: BTreeMap<OrganisationId, StatementId>,
+    /// Sizes of heads that were heard of, where not everything under them is here.
+    pub heard: BTreeMap<OrganisationId, TreeSize>,
+    /// Messages about organisations that were dropped because they were too many.
+    pub limited: BTreeMap<OrganisationId, u64>,
+    /// Organisations to whose peers this node is to be connected.
+    pub neighbours: BTreeSet<OrganisationId>,
     /// Why the node does not sign, if it does not.
     pub frozen: Option<String>,
 }
@@ -445,7 +453,10 @@ impl Driver {
         refs.iter().filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied().collect()
     }
 
-    fn view(&self, now: Millis) -> View {
+    fn view(&mut self, now: Millis) -> View {
+        let engine = &self.engine;
+        let heard = engine.replicas().keys().filter_map(|id| Some((*id, engine.heard_of(id)?.size())));
+        let heard = heard.collect();
         View {
             now,
             chains: self.engine.replicas().clone(),
@@ -455,6 +466,10 @@ impl Driver {
             misbehaved: self.engine.misbehaved(),
             agreements: self.engine.agreements().clone(),
             not_followed: self.engine.not_followed().clone(),
+            invited: self.engine.invited().clone(),
+            heard,
+            limited: self.engine.limited().clone(),
+            neighbours: self.engine.neighbours(),
             frozen: self.engine.frozen().map(str::to_owned),
         }
     }
@@ -571,6 +586,13 @@ fn log(event: &Event) {
         Event::Penalised { peer, reason } => tracing::warn!(%peer, "{reason}"),
         Event::Accepted(verified) => tracing::debug!(statement = %verified.id(), "accepted"),
         Event::Introduced { organisation, admitted } => tracing::info!(%organisation, admitted, "introduced"),
+        Event::WitnessesSilent { size, silent } => {
+            let silent: Vec<String> = silent.iter().map(OrganisationId::short).collect();
+            tracing::warn!(%size, "no quorum has seen the head; silent witnesses: {}", silent.join(", "));
+        }
+        Event::Limited(organisation) => {
+            tracing::warn!(%organisation, "is told of more often than its budget allows");
+        }
         Event::Witnessed(size) => tracing::info!(%size, "witnessed by a quorum"),
         Event::NotFollowed { organisation, reason } => tracing::warn!(%organisation, "{reason}"),
         Event::Asked { asked, others, .. } => {

@@ -11,6 +11,12 @@ pub mod context {
     pub const NEXT_KEY: &str = "counterfoil 2026 next root key v1";
     /// Running digest of an organisation's standing statements.
     pub const STANDING: &str = "counterfoil 2026 standing log v1";
+    /// What an amendment says: mesh, version, then each of its terms as 8 bytes.
+    pub const AMENDMENT: &str = "counterfoil 2026 amendment v1";
+    /// How well a member suits as a witness of a chain: mesh, chain, member.
+    pub const WITNESS: &str = "counterfoil 2026 choice of witnesses v1";
+    /// What members have in common: their parent's name.
+    pub const PARENT: &str = "counterfoil 2026 parent v1";
     /// Salted digest of a blob or of one disclosed claim.
     pub const SALTED: &str = "counterfoil 2026 salted digest v1";
 }

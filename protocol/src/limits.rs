@@ -40,6 +40,8 @@ pub const PARTIES_MAX: usize = 64;
 pub const TERMS_MAX: usize = 256;
 /// Most members of one mesh.
 pub const MEMBERS_MAX: usize = 4096;
+/// Most votes of one member about one thing that are remembered, the latest ones.
+pub const VOTES_KEPT_MAX: usize = 32;
 /// Most profiles in one decision.
 pub const PROFILES_MAX: usize = 32;
 /// Most requirements in one profile.

@@ -44,8 +44,8 @@ use counterfoil_protocol::keys::Signer;
 use counterfoil_protocol::limits::{EXPRESSION_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use counterfoil_protocol::lineage::{Acknowledgement, EdgeKind, Recall, RecallResponse};
 use counterfoil_protocol::mesh::{
-    Acceptance, Admission, Agreement, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork,
-    Recognition, Relation,
+    Acceptance, Admission, Agreement, Amendment, Answer, Ballot, Charter, Counterfoil, Invitation, Join,
+    Leave, Link, LinkTarget, OnFork, Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     Metric, Observation, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
@@ -254,6 +254,8 @@ fn payloads(
         freshness_s: 600,
         link_answer_s: 600,
         on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: None,
     };
     let revocation = Revocation {
         authority: statement.into(),
@@ -354,8 +356,16 @@ fn payloads(
     let status = Status { revoked: vec![statement.into()], suspended: vec![statement.into()], next_by: time };
     add(Kind::Status, codec::encode(&status));
     add(Kind::Charter, codec::encode(&charter));
-    add(Kind::Join, codec::encode(&Join { mesh }));
-    add(Kind::Admission, codec::encode(&Admission { mesh, organisation: id, ballot: Ballot::Admit }));
+    add(Kind::Join, codec::encode(&Join { mesh, invitation: None }));
+    add(
+        Kind::Admission,
+        codec::encode(&Admission { mesh, organisation: id, ballot: Ballot::Admit, after: None }),
+    );
+    let amendment = Amendment { mesh, version: 1, terms: charter.terms() };
+    add(Kind::Amendment, codec::encode(&amendment));
+    let invitation = Invitation { mesh, organisation: Some(id), expires: time };
+    add(Kind::Invitation, codec::encode(&invitation));
+    add(Kind::Leave, codec::encode(&Leave { mesh }));
     add(
         Kind::Recognition,
         codec::encode(&Recognition {
@@ -447,6 +457,9 @@ fn rewritten(payload: &Payload) -> Vec<u8> {
         Payload::Charter(payload) => codec::encode(payload),
         Payload::Join(payload) => codec::encode(payload),
         Payload::Admission(payload) => codec::encode(payload),
+        Payload::Amendment(payload) => codec::encode(payload),
+        Payload::Invitation(payload) => codec::encode(payload),
+        Payload::Leave(payload) => codec::encode(payload),
         Payload::Recognition(payload) => codec::encode(payload),
         Payload::Agreement(payload) => codec::encode(payload),
         Payload::Acceptance(payload) => codec::encode(payload),

@@ -46,6 +46,8 @@ fn record(chain: &Chain, witness: &Chain) -> Vec<Authentic> {
         freshness_s: 600,
         link_answer_s: 600,
         on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: None,
     };
     let mut all = vec![chain.organisation.statement(Kind::Charter, &charter)];
     all.extend((1..=4).map(|n| said(chain, n, 1000 + n)));

@@ -37,7 +37,7 @@ pub struct Chain {
     /// The latest head.
     pub head: Option<SignedHead>,
     /// Signature lines on it.
-    pub cosignatures: Vec<String>,
+    pub cosignatures: Vec<Arc<str>>,
     leaves: LeafHashes,
 }
 

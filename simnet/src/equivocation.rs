@@ -131,6 +131,7 @@ fn say(world: &mut World, index: usize, is_second: bool) {
             mesh: counterfoil_protocol::ids::MeshId::from_bytes([9; 32]),
             organisation: OrganisationId::from_bytes([u8::try_from(n % 251).unwrap_or_default(); 32]),
             ballot: counterfoil_protocol::mesh::Ballot::Admit,
+            after: None,
         };
         host.organisation.statement(Kind::Admission, &join)
     } else {

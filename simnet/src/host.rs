@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use counterfoil_federation::Checked;
 use counterfoil_federation::config::Config;
 use counterfoil_federation::engine::{Engine, Identity, StartError};
 use counterfoil_federation::recover::{ground, recover};
@@ -52,7 +53,8 @@ impl Host {
     pub fn recover(&mut self, now: Timestamp) -> Result<SignedHead, String> {
         let snapshot = self.disk.snapshot();
         let chain = snapshot.chains.iter().find(|chain| chain.organisation == self.id());
-        let own = Replica::restore(chain.ok_or("there is no chain")?).map_err(|error| error.to_string())?;
+        let own = Replica::restore(chain.ok_or("there is no chain")?, &Checked::default())
+            .map_err(|error| error.to_string())?;
         let key = self.organisation.epoch_key(self.epoch).public_key();
         let ground = ground(&own, snapshot.locked.as_ref(), &key).map_err(|error| error.to_string())?;
         let tree = self.disk.chains().get(&self.id()).ok_or("there is no chain")?;

@@ -40,6 +40,8 @@ pub fn mesh_of(seed: u64, organisations: Vec<Arc<TestOrganisation>>) -> Result<W
         freshness_s: 60,
         link_answer_s: 60,
         on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: None,
     };
     let mut world = World::new(seed, organisations.clone(), Config::small());
     if let Some(founder) = organisations.first() {

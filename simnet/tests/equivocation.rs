@@ -86,7 +86,7 @@ fn an_equivocators_votes_count_no_more_wherever_they_were_seen() {
     let guilty = world.hosts[0].id();
     let mesh_id = world.hosts[1].engine.as_ref().unwrap().membership().unwrap().mesh();
     let candidate = OrganisationId::from_bytes([7; 32]);
-    let vote = Admission { mesh: mesh_id, organisation: candidate, ballot: Ballot::Admit };
+    let vote = Admission { mesh: mesh_id, organisation: candidate, ballot: Ballot::Admit, after: None };
     world.append(1, world.hosts[1].organisation.statement(Kind::Admission, &vote));
     world.run_for(5_000);
     // One face votes before one part of the members, the other face says something else before the rest.
@@ -147,7 +147,13 @@ fn an_older_head_of_another_branch_is_found_out_by_the_own_store() {
         };
         let head = old.sign(guilty.chain_key.as_ref()).unwrap();
         let head = counterfoil_protocol::ids::ByteString(head.bytes().to_vec());
-        let told = Announcement { head, cosignatures: Vec::new(), inception: None, succession: Vec::new() };
+        let told = Announcement {
+            head,
+            cosignatures: Vec::new(),
+            inception: None,
+            succession: Vec::new(),
+            page: None,
+        };
         let bytes = counterfoil_federation::message::encode(&told).unwrap();
         let (peer, gossip) = (world.key(2), GossipId(1 << 60));
         world.input(1, Input::Heard { peer, gossip, topic: Topic::Heads, bytes });

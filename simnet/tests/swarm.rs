@@ -56,7 +56,7 @@ fn an_outsider_is_told_nothing_until_enough_members_have_voted_for_it() {
         (membership.mesh(), membership.members().to_vec())
     };
     assert_eq!(members.len(), 3);
-    let vote = Admission { mesh: mesh_id, organisation: outsider.id(), ballot: Ballot::Admit };
+    let vote = Admission { mesh: mesh_id, organisation: outsider.id(), ballot: Ballot::Admit, after: None };
     world.append(0, world.hosts[0].organisation.statement(Kind::Admission, &vote));
     world.run_for(10_000);
     assert_eq!(world.hosts[3].disk.chains().len(), 1, "one vote of the two needed");
@@ -121,6 +121,7 @@ fn two_nodes_with_one_key_are_exposed_to_everybody() {
         cosignatures: Vec::new(),
         inception: None,
         succession: Vec::new(),
+        page: None,
     };
     // It reaches one honest host only.
     let bytes = counterfoil_federation::message::encode(&announcement).unwrap();

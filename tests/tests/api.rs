@@ -106,7 +106,7 @@ fn problems_name_the_check_and_the_way_out() {
     assert_eq!(refused(friend.post("/v1/statements", &observation)), (400, "payload".into()));
     let signed = json!({ "signed": "AAAA" });
     assert_eq!(refused(friend.post("/v1/statements/signed", &signed)), (422, "statement-form".into()));
-    assert_eq!(refused(friend.get("/v1/mesh/invitation")), (422, "mesh".into()));
+    assert_eq!(refused(friend.get("/v1/mesh/terms")), (422, "mesh".into()));
     let request = json!({ "request": {
         "action": "deploy/x", "subjects": [{ "named": "x" }], "actuator": "a", "reversibility": "reversible",
     }});

@@ -28,6 +28,7 @@ use tokio::io::AsyncReadExt as _;
 use super::problem::Problem;
 use super::{actuation, lineage, scitt, witness};
 use crate::data::DOCUMENT_BYTES_MAX;
+use crate::service::mesh::TermsWish;
 use crate::service::read::LogQuery;
 use crate::service::say::Say;
 use crate::service::what_if::Suppose;
@@ -142,6 +143,17 @@ pub struct DisputeBody {
     /// Whether the own dispute is taken back.
     #[serde(default)]
     pub withdraw: bool,
+}
+
+/// An invitation.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InviteBody {
+    /// Who is invited: id, prefix or name; whoever shows the letter, where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// Seconds for which it holds.
+    pub valid_s: u64,
 }
 
 /// A vote.
@@ -268,7 +280,9 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/organisation", get(async |State(n): Shared| run(n, |n| Ok(n.description())).await))
         .route("/v1/keys/{role}", post(new_key))
         .route("/v1/mesh", post(found_mesh))
-        .route("/v1/mesh/invitation", get(async |State(n): Shared| run(n, |n| n.invite()).await))
+        .route("/v1/mesh/invitations", post(invite))
+        .route("/v1/mesh/leave", post(async |State(n): Shared| run(n, |n| n.leave()).await))
+        .route("/v1/mesh/terms", get(async |State(n): Shared| run(n, |n| n.terms()).await).post(amend))
         .route("/v1/mesh/join", post(join))
         .route("/v1/mesh/members", get(async |State(n): Shared| run(n, |n| n.members()).await))
         .route("/v1/mesh/votes", post(vote))
@@ -433,6 +447,20 @@ async fn new_key(State(node): Shared, Path(role): Path<String>, bytes: Bytes) ->
 async fn found_mesh(State(node): Shared, bytes: Bytes) -> Answered {
     let charter: Charter = body(&bytes)?;
     run(node, move |node| node.found_mesh(charter)).await
+}
+
+async fn invite(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: InviteBody = body(&bytes)?;
+    run(node, move |node| {
+        let invited = wish.organisation.map(|text| node.find_organisation(&text)).transpose()?;
+        node.invite(invited, wish.valid_s)
+    })
+    .await
+}
+
+async fn amend(State(node): Shared, bytes: Bytes) -> Answered {
+    let wish: TermsWish = body(&bytes)?;
+    run(node, move |node| node.amend(&wish)).await
 }
 
 async fn join(State(node): Shared, bytes: Bytes) -> Answered {

@@ -2,14 +2,15 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use counterfoil_protocol::ids::OrganisationId;
-use counterfoil_protocol::mesh::{Ballot, Charter, OnFork};
+use counterfoil_protocol::mesh::charter::WITNESSES;
+use counterfoil_protocol::mesh::{Ballot, Charter, OnFork, Terms};
 use counterfoil_protocol::weighting::Ppm;
 
 use super::Context;
 use super::agree::Agree;
 use super::print::short;
-use crate::api::routes::{RecogniseBody, TextBody, VoteBody};
-use crate::service::mesh::{MemberView, MeshEntered};
+use crate::api::routes::{InviteBody, RecogniseBody, TextBody, VoteBody};
+use crate::service::mesh::{MemberView, MeshEntered, TermsView, TermsWish};
 use crate::service::say::Said;
 
 /// The mesh: found, invite, join, admit
@@ -17,8 +18,21 @@ use crate::service::say::Said;
 pub(super) enum Mesh {
     /// Found a mesh by a charter in the own chain
     Create(Create),
-    /// Print an invitation; it is no secret and admits nobody
-    Invite,
+    /// Sign an invitation and print it; it is no secret and admits nobody
+    Invite {
+        /// Whom alone it invites: its id; whoever shows it, where nobody is named
+        #[arg(long = "for", value_name = "ORGANISATION")]
+        organisation: Option<String>,
+        /// Seconds for which it holds
+        #[arg(long, default_value_t = 7 * 86_400)]
+        valid: u64,
+    },
+    /// Leave the mesh, at once; to come back, members vote again
+    Leave,
+    /// The terms in force, and those that are voted for
+    Terms,
+    /// Vote for other terms
+    Amend(Amend),
     /// Enter the mesh of an invitation
     Join {
         /// The invitation
@@ -68,6 +82,41 @@ pub(super) struct Create {
     /// What becomes of a member that is proven to have forked its chain
     #[arg(long, value_enum, default_value_t = ForkRule::Quarantine)]
     on_fork: ForkRule,
+    /// Votes that other terms need; as many as an admission where it is not said
+    #[arg(long)]
+    amendment_threshold: Option<u16>,
+    /// Most witnesses of one chain
+    #[arg(long)]
+    witnesses: Option<u16>,
+}
+
+/// Vote for other terms
+#[derive(Debug, Args)]
+pub(super) struct Amend {
+    /// The beginning of a proposal's digest, to vote for the same
+    #[arg(long, value_name = "DIGEST", exclusive = true)]
+    agree: Option<String>,
+    /// Votes that an admission needs
+    #[arg(long)]
+    threshold: Option<u16>,
+    /// Votes that other terms need
+    #[arg(long)]
+    amendment_threshold: Option<u16>,
+    /// Cosignatures that make a checkpoint witnessed
+    #[arg(long)]
+    quorum: Option<u16>,
+    /// Most witnesses of one chain
+    #[arg(long)]
+    witnesses: Option<u16>,
+    /// Seconds beyond which a head says nothing about the present
+    #[arg(long)]
+    freshness: Option<u64>,
+    /// Seconds within which a link is to be answered
+    #[arg(long)]
+    link_answer: Option<u64>,
+    /// What becomes of a member that is proven to have forked its chain
+    #[arg(long, value_enum)]
+    on_fork: Option<ForkRule>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -124,8 +173,9 @@ impl Mesh {
         let (client, out) = (&context.client, context.out);
         match self {
             Self::Create(create) => create.run(context),
-            Self::Invite => {
-                let invitation: String = client.get("/v1/mesh/invitation")?;
+            Self::Invite { organisation, valid } => {
+                let body = InviteBody { organisation, valid_s: valid };
+                let invitation: String = client.post("/v1/mesh/invitations", &body)?;
                 out.line(&invitation);
                 out.value(&invitation)
             }
@@ -141,6 +191,13 @@ impl Mesh {
             }
             Self::Admit { organisation } => vote(context, organisation, Ballot::Admit),
             Self::Expel { organisation } => vote(context, organisation, Ballot::Expel),
+            Self::Leave => {
+                let said: Said = client.post("/v1/mesh/leave", &())?;
+                out.done("left the mesh; its members are told so by the own chain");
+                out.value(&said)
+            }
+            Self::Terms => terms(context),
+            Self::Amend(amend) => amend.run(context),
             Self::Members => members(context),
             Self::Recognise(recognise) => recognise.run(context),
             Self::Agree(agree) => agree.run(context),
@@ -196,6 +253,66 @@ fn vote(context: &Context, organisation: String, ballot: Ballot) -> anyhow::Resu
     context.out.value(&said)
 }
 
+/// The terms, one line for each.
+fn lines(terms: &Terms) -> Vec<String> {
+    let amendment = terms.amendment_threshold.unwrap_or(terms.admission_threshold);
+    vec![
+        format!("{} votes admit, {amendment} votes change the terms", terms.admission_threshold),
+        format!(
+            "{} of {} witnesses make a head witnessed",
+            terms.witness_quorum,
+            terms.witnesses.unwrap_or(WITNESSES)
+        ),
+        format!("a head says something about the present for {} s", terms.freshness_s),
+        format!("a link is to be answered within {} s", terms.link_answer_s),
+        match terms.on_fork {
+            OnFork::Quarantine => "who forks its chain is quarantined".to_owned(),
+            OnFork::Keep => "who forks its chain keeps its votes".to_owned(),
+        },
+    ]
+}
+
+fn terms(context: &Context) -> anyhow::Result<()> {
+    let view: TermsView = context.client.get("/v1/mesh/terms")?;
+    context.out.done(format!("version {} is in force", view.version));
+    lines(&view.terms).into_iter().for_each(|line| context.out.detail(line));
+    for proposal in &view.proposals {
+        let digest = proposal.digest.get(..12).unwrap_or_default();
+        context.out.line(format!("proposed {digest}: {} of {} votes", proposal.votes.len(), view.needed));
+        let current = lines(&view.terms);
+        let changed = lines(&proposal.terms).into_iter().filter(|line| !current.contains(line));
+        changed.for_each(|line| context.out.detail(line));
+        context.out.next(format!("counterfoil mesh amend --agree {digest}"));
+    }
+    context.out.value(&view)
+}
+
+impl Amend {
+    fn run(self, context: &Context) -> anyhow::Result<()> {
+        let wish = TermsWish {
+            agree: self.agree,
+            admission_threshold: self.threshold,
+            amendment_threshold: self.amendment_threshold,
+            witness_quorum: self.quorum,
+            witnesses: self.witnesses,
+            freshness_s: self.freshness,
+            link_answer_s: self.link_answer,
+            on_fork: self.on_fork.map(Into::into),
+        };
+        let said: Said = context.client.post("/v1/mesh/terms", &wish)?;
+        let view: TermsView = context.client.get("/v1/mesh/terms")?;
+        context.out.done("voted for other terms");
+        if view.proposals.is_empty() {
+            context.out.detail(format!("version {} is in force", view.version));
+        }
+        for proposal in &view.proposals {
+            let digest = proposal.digest.get(..12).unwrap_or_default();
+            context.out.detail(format!("{digest}: {} of {} votes", proposal.votes.len(), view.needed));
+        }
+        context.out.value(&said)
+    }
+}
+
 fn members(context: &Context) -> anyhow::Result<()> {
     let all: Vec<MemberView> = context.client.get("/v1/mesh/members")?;
     for one in &all {
@@ -203,6 +320,9 @@ fn members(context: &Context) -> anyhow::Result<()> {
         let standing = match (one.misbehaved, one.member) {
             (true, _) => "forked".to_owned(),
             (_, true) => "member".to_owned(),
+            _ if one.invited_by.is_some() => {
+                format!("asks, invited, {} of {} votes", one.votes.len(), one.needed)
+            }
             _ => format!("asks, {} of {} votes", one.votes.len(), one.needed),
         };
         let connected = if one.connected { "connected" } else { "" };
@@ -224,6 +344,8 @@ impl Create {
             freshness_s: self.freshness,
             link_answer_s: self.link_answer,
             on_fork: self.on_fork.into(),
+            amendment_threshold: self.amendment_threshold,
+            witnesses: self.witnesses,
         };
         let entered: MeshEntered = context.client.post("/v1/mesh", &charter)?;
         context.out.done(format!("founded {:?}, {}", entered.name, entered.mesh));

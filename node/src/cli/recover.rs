@@ -54,7 +54,10 @@ impl Recover {
         let store = Store::open(&data.path().join("db"))?;
         let chains = store.snapshot()?.chains;
         let chain = chains.iter().find(|chain| chain.organisation == organisation);
-        let own = Replica::restore(chain.context("there is no chain yet, so nothing is to be recovered")?)?;
+        let own = Replica::restore(
+            chain.context("there is no chain yet, so nothing is to be recovered")?,
+            &counterfoil_federation::Checked::default(),
+        )?;
         let passphrase = passphrase()?;
         let mut keys = Keystore::load(&data.node_keys_path(), &passphrase)?;
         let latest = own.state().epochs().latest().key;

@@ -1,6 +1,7 @@
 //! `status`, `peers`, `sync`.
 
 use clap::Subcommand;
+use counterfoil_protocol::ids::OrganisationId;
 
 use super::Context;
 use super::print::{short, time};
@@ -35,6 +36,14 @@ pub(super) fn status(context: &Context) -> anyhow::Result<()> {
         "chain: {} statements, {} of {} witnesses",
         status.size, status.cosignatures, status.witness_quorum
     ));
+    if !status.silent_witnesses.is_empty() {
+        let name = |id: &OrganisationId| {
+            let chain = status.chains.iter().find(|chain| chain.organisation == *id);
+            chain.map_or_else(|| short(id), |chain| chain.name.clone())
+        };
+        let silent: Vec<String> = status.silent_witnesses.iter().map(name).collect();
+        out.detail(format!("not seen by a quorum yet; silent witnesses: {}", silent.join(", ")));
+    }
     out.detail(format!("API: http://{}", status.api));
     match (&status.mesh_name, status.member) {
         (Some(name), true) => out.detail(format!("mesh: {name}, as a member; {} peers", status.peers)),
@@ -59,7 +68,11 @@ pub(super) fn peers(context: &Context) -> anyhow::Result<()> {
     let peers: Vec<PeerView> = context.client.get("/v1/peers")?;
     for peer in &peers {
         let who = peer.name.clone().unwrap_or_else(|| "not introduced yet".into());
-        context.out.line(format!("{who:<28} {}", peer.peer_id));
+        let limited = match peer.limited {
+            0 => String::new(),
+            count => format!("  limited: {count} requests and messages were dropped"),
+        };
+        context.out.line(format!("{who:<28} {}{limited}", peer.peer_id));
     }
     if peers.is_empty() {
         context.out.line("nobody is connected");
@@ -92,14 +105,30 @@ impl Sync {
     fn status(context: &Context) -> anyhow::Result<()> {
         let status: Status = context.client.get("/v1/status")?;
         for chain in &status.chains {
-            let mark = if chain.misbehaved { "  FORKED" } else { "" };
+            let mut marks = String::new();
+            if chain.missing > 0 {
+                marks.push_str(&format!("  {} of {} missing", chain.missing, chain.heard));
+            }
+            if chain.limited > 0 {
+                marks.push_str(&format!("  limited: {} messages were dropped", chain.limited));
+            }
+            if chain.misbehaved {
+                marks.push_str("  FORKED");
+            }
             context.out.line(format!(
-                "{:<28} {:>8} statements, {} cosignatures, confirmed {} s ago{mark}",
-                chain.name, chain.size.0, chain.cosignatures, chain.seen_s
+                "{:<28} {:>8} statements, {} of {} witnesses, confirmed {} s ago{marks}",
+                chain.name,
+                chain.size.0,
+                chain.cosignatures,
+                chain.witnesses.len(),
+                chain.seen_s
             ));
             if let Some(why) = &chain.not_followed {
                 context.out.bad(why);
             }
+        }
+        if status.chains.iter().all(|chain| chain.missing == 0) {
+            context.out.detail("nothing is missing");
         }
         context.out.value(&status.chains)
     }

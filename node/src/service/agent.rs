@@ -77,7 +77,9 @@ impl Agent {
             match verified.payload() {
                 Payload::Link(_) if self.node.is_for_me(&verified) => self.answer_links()?,
                 Payload::Recall(_) => self.node.acknowledge(&self.node.view()?, &verified)?,
-                Payload::Node(binding) => self.node.know(addresses(&binding.addresses)),
+                Payload::Node(binding) if self.node.view()?.neighbours.contains(&verified.organisation()) => {
+                    self.node.know(addresses(&binding.addresses));
+                }
                 _ => {}
             }
             return Ok(());
@@ -101,10 +103,11 @@ impl Agent {
     fn sweep(&self) -> Result<(), ServiceError> {
         let view = self.node.view()?;
         for replica in view.chains.values() {
+            let is_neighbour = view.neighbours.contains(&replica.organisation());
             for verified in replica.standing() {
                 match verified.payload() {
                     Payload::Recall(_) => self.node.acknowledge(&view, verified)?,
-                    Payload::Node(binding) => self.node.know(addresses(&binding.addresses)),
+                    Payload::Node(binding) if is_neighbour => self.node.know(addresses(&binding.addresses)),
                     _ => {}
                 }
             }
@@ -176,9 +179,17 @@ impl Agent {
     /// chains would anchor each other's anchors for ever.
     fn anchor(&mut self) -> Result<(), ServiceError> {
         let view = self.node.view()?;
-        let mut heads = Vec::new();
-        for (organisation, replica) in view.chains.iter().filter(|(id, _)| **id != self.node.organisation()) {
+        let (me, mut heads) = (self.node.organisation(), Vec::new());
+        for (organisation, replica) in view.chains.iter().filter(|(id, _)| **id != me) {
             let Some(head) = replica.head() else { continue };
+            // Whoever witnesses a chain anchors it: that many hold it, however large the mesh is.
+            let is_witness = view
+                .membership
+                .as_ref()
+                .is_some_and(|mesh| mesh.now().electorate().witnesses(organisation).contains(&me));
+            if !is_witness {
+                continue;
+            }
             let from = self.anchored.get(organisation).copied().unwrap_or_default();
             if !self.says_something(&view, organisation, from, head.size())? {
                 continue;

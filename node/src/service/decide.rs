@@ -190,7 +190,7 @@ impl Node {
             let basis = Basis {
                 organisation: *id,
                 head: ByteString(head.bytes().to_vec()),
-                cosignatures: replica.cosignatures().values().cloned().collect(),
+                cosignatures: replica.cosignatures().values().map(|line| line.as_ref().to_owned()).collect(),
                 seen: seen.timestamp(),
             };
             chains.insert(*id, (state, standing, basis));

@@ -166,7 +166,7 @@ impl Source for StoredLineage<'_> {
         let standing = replica.standing().iter().map(|verified| verified.position());
         Ok(Some(ChainSource {
             head: head.clone(),
-            cosignatures: replica.cosignatures().values().cloned().collect(),
+            cosignatures: replica.cosignatures().values().map(|line| line.as_ref().to_owned()).collect(),
             standing: standing.filter(|position| head.size().contains(*position)).collect(),
         }))
     }

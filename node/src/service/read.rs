@@ -61,6 +61,9 @@ pub struct Status {
     pub cosignatures: usize,
     /// Cosignatures that make a head witnessed.
     pub witness_quorum: usize,
+    /// The own witnesses that have not signed the latest head, while it lacks a quorum.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silent_witnesses: Vec<OrganisationId>,
     /// Chains known here, by organisation: size and seconds since they were last confirmed.
     pub chains: Vec<ChainStatus>,
     /// Why the node does not sign, if it does not.
@@ -77,10 +80,18 @@ pub struct ChainStatus {
     pub name: String,
     /// Size under its latest head.
     pub size: TreeSize,
-    /// Cosignatures on that head.
+    /// Size under the latest head that was heard of.
+    pub heard: TreeSize,
+    /// Entries between the two, which are not here yet.
+    pub missing: u64,
+    /// Cosignatures on the head that is here.
     pub cosignatures: usize,
+    /// Organisations that witness the chain.
+    pub witnesses: Vec<OrganisationId>,
     /// Seconds since the head was last confirmed.
     pub seen_s: u64,
+    /// Messages about it that were dropped because they were too many.
+    pub limited: u64,
     /// Whether it is known to have signed contradicting heads.
     pub misbehaved: bool,
     /// Which epoch of its chain key its latest head is of.
@@ -106,6 +117,8 @@ pub struct PeerView {
     pub admitted_there: bool,
     /// Points lost.
     pub penalty: u32,
+    /// Requests and messages of it that were dropped because they were too many.
+    pub limited: u64,
 }
 
 /// A statement for people and programs.
@@ -213,17 +226,36 @@ impl Node {
             self.data.key(&keys, "peer")?
         };
         use counterfoil_protocol::keys::Signer as _;
-        let chains = view.chains.iter().map(|(id, replica)| ChainStatus {
-            organisation: *id,
-            name: replica.state().description().name.clone(),
-            size: covered(&view, id),
-            cosignatures: replica.cosignatures().len(),
-            seen_s: if *id == me { 0 } else { view.now.since(replica.seen) / 1000 },
-            misbehaved: view.misbehaved.contains(id),
-            epoch: replica.head().map_or(0, |head| epoch_of(head.seq())),
-            not_followed: view.not_followed.get(id).cloned(),
-        });
         let membership = view.membership.as_ref();
+        let witnesses = |chain: &OrganisationId| {
+            membership.map(|mesh| mesh.now().electorate().witnesses(chain)).unwrap_or_default()
+        };
+        let chains = view.chains.iter().map(|(id, replica)| {
+            let size = covered(&view, id);
+            let heard = view.heard.get(id).copied().unwrap_or(size).max(size);
+            ChainStatus {
+                organisation: *id,
+                name: replica.state().description().name.clone(),
+                size,
+                heard,
+                missing: heard.0 - size.0,
+                cosignatures: replica.cosignatures().len(),
+                witnesses: witnesses(id),
+                seen_s: if *id == me { 0 } else { view.now.since(replica.seen) / 1000 },
+                limited: view.limited.get(id).copied().unwrap_or_default(),
+                misbehaved: view.misbehaved.contains(id),
+                epoch: replica.head().map_or(0, |head| epoch_of(head.seq())),
+                not_followed: view.not_followed.get(id).cloned(),
+            }
+        });
+        let quorum = membership.map_or(0, |membership| membership.witness_quorum(&me));
+        let silent_witnesses = match own.filter(|own| own.cosignatures().len() < quorum) {
+            Some(own) => {
+                let signed = own.cosignatures();
+                witnesses(&me).into_iter().filter(|witness| !signed.contains_key(witness)).collect()
+            }
+            None => Vec::new(),
+        };
         Ok(Status {
             organisation: me,
             name: state.description().name.clone(),
@@ -238,7 +270,8 @@ impl Node {
             mesh_name: membership.map(|membership| membership.charter().name.clone()),
             member: membership.is_some_and(|membership| membership.contains(&me)),
             cosignatures: own.map_or(0, |own| own.cosignatures().len()),
-            witness_quorum: membership.map_or(0, |membership| membership.witness_quorum()),
+            witness_quorum: quorum,
+            silent_witnesses,
             chains: chains.collect(),
             frozen: view.frozen.clone(),
         })
@@ -260,6 +293,7 @@ impl Node {
                     name: peer.organisation.and_then(|id| names.get(&id).cloned()),
                     admitted_there: peer.admitted_there,
                     penalty: peer.penalty,
+                    limited: peer.limited,
                 })
             })
             .collect()
@@ -464,6 +498,12 @@ fn summary(payload: &Payload) -> String {
         Payload::Node(binding) => format!("binds peer key {}", binding.peer_key.id()),
         Payload::Charter(charter) => format!("founds mesh {:?}", charter.name),
         Payload::Join(join) => format!("asks to join {}", join.mesh),
+        Payload::Amendment(amendment) => format!("votes for version {} of the terms", amendment.version),
+        Payload::Invitation(invitation) => match invitation.organisation {
+            Some(organisation) => format!("invites {organisation}"),
+            None => "invites whoever shows this".into(),
+        },
+        Payload::Leave(leave) => format!("leaves {}", leave.mesh),
         Payload::Admission(admission) => {
             format!("votes {:?} on {}", admission.ballot, admission.organisation)
         }
@@ -530,6 +570,9 @@ fn payload_json(payload: &Payload) -> serde_json::Value {
         Payload::Node(binding) => serde_json::to_value(binding),
         Payload::Charter(charter) => serde_json::to_value(charter),
         Payload::Join(join) => serde_json::to_value(join),
+        Payload::Amendment(amendment) => serde_json::to_value(amendment),
+        Payload::Invitation(invitation) => serde_json::to_value(invitation),
+        Payload::Leave(leave) => serde_json::to_value(leave),
         Payload::Admission(admission) => serde_json::to_value(admission),
         Payload::Recognition(recognition) => serde_json::to_value(recognition),
         Payload::Agreement(agreement) => serde_json::to_value(agreement),

@@ -38,12 +38,15 @@ impl Node {
             .collect();
         let mut others = witnesses.clone();
         others.remove(organisation);
-        let quorum = view.membership.as_ref().map_or(1, |mesh| mesh.witness_quorum()).max(1);
         let limit = usize::try_from(SEARCH_MAX).unwrap_or(usize::MAX);
         let seen = self.store().cosigned(organisation, position, limit)?;
         let not_after = seen.iter().find_map(|checkpoint| {
             let note = Note::parse(checkpoint).ok()?;
-            quorum_time(on_note(&note, &others).ok()?.values(), quorum)
+            let seen = on_note(&note, &others).ok()?;
+            match &view.membership {
+                Some(mesh) => mesh.witnessed(organisation, seen.values()),
+                None => quorum_time(seen.values(), 1),
+            }
         });
         let mut not_before = None;
         for at in (position.0.saturating_sub(SEARCH_MAX)..position.0).rev() {

@@ -79,7 +79,7 @@ impl Store {
                 }
                 Write::Cosignatures { organisation, size, lines } => {
                     let record = self.record(&mut records, *organisation)?;
-                    record.cosignatures = lines.clone();
+                    record.cosignatures = lines.iter().map(|line| line.as_ref().to_owned()).collect();
                     let head = record.head.as_ref().and_then(|head| Head::parse(head.0.as_slice()).ok());
                     if let Some(head) = head.filter(|head| head.claimed_size() == *size) {
                         let checkpoint = head.note().to_string() + &lines.concat();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use counterfoil_federation::Checked;
 use counterfoil_federation::message::Entry;
 use counterfoil_federation::replica::Replica;
 use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
@@ -95,7 +96,7 @@ impl Store {
             range: record.range,
             standing,
             head: record.head.map(|head| head.0.into()),
-            cosignatures: record.cosignatures,
+            cosignatures: record.cosignatures.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -303,7 +304,9 @@ impl Store {
             if head.is_some_and(|head| Some(head.claimed_root()) != root_at_head) {
                 report.damage.push(format!("{organisation}: its entries do not give its head's root"));
             }
-            let restored = self.chain_snapshot(&organisation, record).map(|chain| Replica::restore(&chain));
+            let restored = self
+                .chain_snapshot(&organisation, record)
+                .map(|chain| Replica::restore(&chain, &Checked::default()));
             match restored {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => report.damage.push(format!("{organisation}: {error}")),

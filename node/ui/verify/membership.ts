@@ -1,39 +1,195 @@
-/** Who is a member of a mesh, as the votes in the chains say: its quorum of witnesses follows from that. */
+/**
+ * Who is a member of a mesh and under which terms, as the statements in the chains say, and who witnesses which chain. The
+ * same fold over what had been said by some second gives the membership of that time.
+ */
 
-import type { Hex } from "./bytes.js";
-import type { Charter } from "./payload/mesh.js";
+import { type Bytes, type Hex, compare, compareText, fromHex, toHex, u64be, utf8 } from "./bytes.js";
+import type { Seen } from "./cosignature.js";
+import { blake3In } from "./digest.js";
+import { show } from "./ids.js";
+import { type Charter, type Terms, highestThreshold } from "./payload/mesh.js";
 import type { Verified } from "./state.js";
 
-type Ballot = "admit" | "expel";
+/** Most witnesses of one chain where the charter does not say. */
+const WITNESSES = 7;
+/** Most votes of one member about one thing that are remembered, the latest ones. */
+const VOTES_KEPT_MAX = 32;
 
-/** The votes of each organisation, about each, of which its last one counts. */
-function votes(mesh: Hex, statements: Verified[]): Map<Hex, Map<Hex, Ballot>> {
-  const found = new Map<Hex, Map<Hex, Ballot>>();
-  for (const { payload, organisation } of statements) {
-    if (payload.kind !== "admission" || payload.says.mesh !== mesh) continue;
-    const about = found.get(payload.says.organisation) ?? new Map<Hex, Ballot>();
-    about.set(organisation, payload.says.ballot);
-    found.set(payload.says.organisation, about);
-  }
+/** A second after everything that is said here. */
+const ALWAYS = (1n << 64n) - 1n;
+
+/** What one organisation says at a time, in the order of its chain; the last one counts. */
+type Said<T> = { time: bigint; what: T }[];
+type Ballot = { ballot: "admit" | "expel"; after: Hex | undefined };
+type By<T> = Map<Hex, Said<T>>;
+
+function say<T>(by: By<T>, author: Hex, time: bigint, what: T): void {
+  by.set(author, [...(by.get(author) ?? []), { time, what }].slice(-VOTES_KEPT_MAX));
+}
+
+function last<T>(said: Said<T> | undefined, until: bigint): T | undefined {
+  return said?.filter(({ time }) => time <= until).at(-1)?.what;
+}
+
+function inside<K, T>(map: Map<K, By<T>>, key: K): By<T> {
+  const found = map.get(key) ?? new Map();
+  map.set(key, found);
   return found;
 }
 
-/** The members: founders and those whom enough members admitted, without those whom as many expelled. */
-function members(mesh: Hex, charter: Charter, statements: Verified[]): Hex[] {
-  const cast = votes(mesh, statements);
-  const count = (voters: Set<Hex>, about: Hex, ballot: Ballot): number =>
-    [...(cast.get(about) ?? [])].filter(([voter, vote]) => vote === ballot && voters.has(voter)).length;
-  const admitted = new Set(charter.members);
-  for (let before = -1; before !== admitted.size; ) {
-    before = admitted.size;
-    for (const candidate of cast.keys()) {
-      if (count(admitted, candidate, "admit") >= charter["admission-threshold"]) admitted.add(candidate);
-    }
-  }
-  return [...admitted].filter((member) => count(admitted, member, "expel") < charter["admission-threshold"]);
+/** Members and terms at one time. */
+interface Era {
+  terms: Terms;
+  members: Hex[];
 }
 
-/** How many cosignatures of others a head needs; the statements are in the order of their chains. */
-export function witnessQuorum(mesh: Hex, charter: Charter, statements: Verified[]): number {
-  return Math.min(charter["witness-quorum"], Math.max(0, members(mesh, charter, statements).length - 1));
+export class Membership {
+  /** By the organisation voted about, then by the voter. */
+  private readonly votes = new Map<Hex, By<Ballot>>();
+  /** By version, then by the voter. */
+  private readonly amendments = new Map<bigint, By<Terms>>();
+  private readonly departures: By<Hex> = new Map();
+  private readonly parents = new Map<Hex, string>();
+
+  /** The statements are in the order of their chains. */
+  constructor(
+    private readonly mesh: Hex,
+    private readonly charter: Charter,
+    statements: Verified[],
+  ) {
+    for (const { statement, payload, organisation } of statements) {
+      const time = statement.header.issuedAt;
+      if (payload.kind === "organisation") {
+        const { parent } = payload.says.content;
+        if (parent === undefined) this.parents.delete(organisation);
+        else this.parents.set(organisation, parent);
+      } else if (payload.kind === "admission" && payload.says.mesh === mesh) {
+        const { ballot, after } = payload.says;
+        say(inside(this.votes, payload.says.organisation), organisation, time, { ballot, after });
+      } else if (payload.kind === "amendment" && payload.says.mesh === mesh) {
+        say(inside(this.amendments, payload.says.version), organisation, time, payload.says.terms);
+      } else if (payload.kind === "leave" && payload.says.mesh === mesh) {
+        say(this.departures, organisation, time, statement.id);
+      }
+    }
+  }
+
+  /** The terms in force, as everything here says. */
+  get terms(): Terms {
+    return this.era(ALWAYS).terms;
+  }
+
+  /** When a quorum of the chain's witnesses had seen a head: each counts if it was one when it signed. */
+  witnessed(chain: Hex, seen: Seen): bigint | undefined {
+    const inOrder = [...seen].sort(([one, at], [other, then]) =>
+      at === then ? compareText(one, other) : at < then ? -1 : 1,
+    );
+    let counted = 0;
+    for (const [witness, time] of inOrder) {
+      const era = this.era(time);
+      const witnesses = this.witnesses(era, chain);
+      if (witnesses.includes(witness)) counted += 1;
+      const quorum = Math.min(era.terms["witness-quorum"], witnesses.length);
+      if (quorum > 0 && counted >= quorum) return time;
+    }
+    return undefined;
+  }
+
+  /** The members that suit a chain best, of which no two declare one parent, nor that of the chain's organisation. */
+  private witnesses({ terms, members }: Era, chain: Hex): Hex[] {
+    const own = members.includes(chain) ? this.group(chain) : undefined;
+    const score = (member: Hex): Bytes =>
+      blake3In("counterfoil 2026 choice of witnesses v1", fromHex(this.mesh), fromHex(chain), fromHex(member));
+    const scored = members
+      .filter((member) => member !== chain && this.group(member) !== own)
+      .map((member) => ({ member, score: score(member) }))
+      .sort((one, other) => compare(other.score, one.score));
+    const groups = new Set<Hex>();
+    const chosen: Hex[] = [];
+    for (const { member } of scored) {
+      const group = this.group(member);
+      if (chosen.length < (terms.witnesses ?? WITNESSES) && !groups.has(group)) {
+        groups.add(group);
+        chosen.push(member);
+      }
+    }
+    return chosen;
+  }
+
+  /** What members with one declared parent have in common. */
+  private group(member: Hex): Hex {
+    return toHex(blake3In("counterfoil 2026 parent v1", utf8(this.parents.get(member) ?? show("org", member))));
+  }
+
+  /** Terms follow terms, version by version; then those are left out who have left or whom enough members vote out. */
+  private era(until: bigint): Era {
+    let terms: Terms = this.charter;
+    let admitted = this.admitted(terms, until);
+    for (let version = 1n; ; version += 1n) {
+      const next = this.accepted(terms, version, admitted, until);
+      if (next === undefined) break;
+      terms = next;
+      admitted = this.admitted(terms, until);
+    }
+    const enough = terms["admission-threshold"];
+    const members = [...admitted].filter((member) => {
+      const left = last(this.departures.get(member), until);
+      const isExpelled = this.count(admitted, member, until, ({ ballot }) => ballot === "expel") >= enough;
+      const again = ({ ballot, after }: Ballot): boolean => ballot === "admit" && after === left;
+      return !isExpelled && (left === undefined || this.count(admitted, member, until, again) >= enough);
+    });
+    return { terms, members };
+  }
+
+  /** Founders, and those whom enough of them and of each other have voted for. */
+  private admitted(terms: Terms, until: bigint): Set<Hex> {
+    const admitted = new Set(this.charter.members);
+    for (let before = -1; before !== admitted.size; ) {
+      before = admitted.size;
+      for (const candidate of this.votes.keys()) {
+        const votes = this.count(admitted, candidate, until, ({ ballot }) => ballot === "admit");
+        if (votes >= terms["admission-threshold"]) admitted.add(candidate);
+      }
+    }
+    return admitted;
+  }
+
+  private count(voters: Set<Hex>, about: Hex, until: bigint, isMeant: (ballot: Ballot) => boolean): number {
+    const votes = [...(this.votes.get(about) ?? [])];
+    return votes.filter(([voter, said]) => {
+      const ballot = last(said, until);
+      return ballot !== undefined && voters.has(voter) && isMeant(ballot);
+    }).length;
+  }
+
+  /** The terms of this version that enough members ask for; of several those with the most votes. */
+  private accepted(terms: Terms, version: bigint, admitted: Set<Hex>, until: bigint): Terms | undefined {
+    const found = new Map<Hex, { terms: Terms; votes: number }>();
+    for (const [voter, said] of this.amendments.get(version) ?? []) {
+      const asked = last(said, until);
+      if (asked === undefined || !admitted.has(voter)) continue;
+      const digest = toHex(this.digest(version, asked));
+      found.set(digest, { terms: asked, votes: (found.get(digest)?.votes ?? 0) + 1 });
+    }
+    const enough = terms["amendment-threshold"] ?? terms["admission-threshold"];
+    const [first] = [...found]
+      .filter(([, { terms: asked, votes }]) => votes >= enough && highestThreshold(asked) <= admitted.size)
+      .sort(([one, { votes }], [other, { votes: others }]) => others - votes || compareText(one, other));
+    return first?.[1].terms;
+  }
+
+  private digest(version: bigint, terms: Terms): Bytes {
+    const numbers = [
+      version,
+      terms["admission-threshold"],
+      terms["amendment-threshold"] ?? 0,
+      terms["witness-quorum"],
+      terms.witnesses ?? 0,
+      terms["freshness-s"],
+      terms["link-answer-s"],
+      terms["on-fork"] === "keep" ? 1 : 0,
+    ];
+    const encoded = numbers.map((number) => u64be(BigInt(number)));
+    return blake3In("counterfoil 2026 amendment v1", fromHex(this.mesh), ...encoded);
+  }
 }

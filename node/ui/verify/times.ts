@@ -10,7 +10,7 @@ import { type Seen, cosignaturesBeside } from "./cosignature.js";
 import { show } from "./ids.js";
 import type { PublicKey } from "./key.js";
 import { isStanding } from "./kind.js";
-import { witnessQuorum } from "./membership.js";
+import { Membership } from "./membership.js";
 import type { Basis } from "./payload/actuation.js";
 import type { Anchor } from "./payload/mesh.js";
 import type { StatementTimes } from "./report.js";
@@ -63,25 +63,28 @@ function firstSeen(sightings: Sighting[]): Sighting[] {
   return reversed.reverse();
 }
 
-/** The witness quorum of the mesh whose charter is here; one witness where there is none, or more than one. */
-function quorumOf(chains: Chains): number {
+/** The membership of the mesh whose charter is here; nothing where there is none, or more than one. */
+function membershipOf(chains: Chains): Membership | undefined {
   const statements = all(chains).filter(({ payload }) => isStanding(payload.kind));
   const [charter, ...others] = statements.filter(({ payload }) => payload.kind === "charter");
-  if (charter?.payload.kind !== "charter" || others.length > 0) return 1;
-  return Math.max(1, witnessQuorum(charter.statement.id, charter.payload.says, statements));
+  if (charter?.payload.kind !== "charter" || others.length > 0) return undefined;
+  return new Membership(charter.statement.id, charter.payload.says, statements);
 }
 
-/** The moment at which the last of a quorum had seen it. */
-export function quorumTime(seen: Seen, quorum: number): bigint | undefined {
-  return [...seen.values()].sort((one, other) => (one < other ? -1 : one > other ? 1 : 0))[quorum - 1];
+/** The earliest moment at which anybody had seen it. */
+function firstTime(seen: Seen): bigint | undefined {
+  return [...seen.values()].sort((one, other) => (one < other ? -1 : one > other ? 1 : 0))[0];
 }
 
-/** Sizes of each chain that a quorum had seen: from the heads of this bundle and those that decisions embed. */
+/**
+ * Sizes of each chain that a quorum of its witnesses (anybody, where no mesh says who they are) had seen: from the heads of
+ * this bundle and those that decisions embed.
+ */
 async function allSightings(chains: Chains, witnesses: Witnesses): Promise<Map<Hex, Sighting[]>> {
-  const quorum = quorumOf(chains);
+  const mesh = membershipOf(chains);
   const found = new Map<Hex, Sighting[]>();
   const note = (organisation: Hex, size: bigint, seen: Seen): void => {
-    const at = quorumTime(seen, quorum);
+    const at = mesh === undefined ? firstTime(seen) : mesh.witnessed(organisation, seen);
     if (at !== undefined) found.set(organisation, [...(found.get(organisation) ?? []), { size, at }]);
   };
   for (const [organisation, chain] of chains) note(organisation, chain.head.size, chain.seen);

@@ -106,9 +106,7 @@ pub fn membership(mesh: MeshId, chains: &BTreeMap<OrganisationId, ChainView<'_>>
         _ => None,
     })?;
     for verified in all() {
-        if let Payload::Admission(admission) = verified.payload() {
-            membership.vote(verified.organisation(), verified.position(), verified.id(), admission);
-        }
+        membership.take(verified);
     }
     Some(membership)
 }
@@ -233,7 +231,6 @@ struct Context<'a, 'b> {
 impl<'a, 'b> Context<'a, 'b> {
     fn new(inputs: &'b Inputs<'a>, own: &ChainView<'a>) -> Result<Self, GatherError> {
         let membership = inputs.mesh.and_then(|mesh| membership(mesh, &inputs.chains));
-        let quorum = membership.as_ref().map_or(0, Membership::witness_quorum);
         let witnesses: BTreeMap<OrganisationId, PublicKey> = inputs
             .chains
             .iter()
@@ -244,7 +241,8 @@ impl<'a, 'b> Context<'a, 'b> {
             let head = open_head(&chain.basis, chain.state)?;
             let cosignatures = cosignatures(&chain.basis, &head, &witnesses)
                 .map_err(|error| GatherError::Cosignature { organisation: *organisation, error })?;
-            let standing = match cosignature::quorum_time(cosignatures.values(), quorum) {
+            let at = membership.as_ref().and_then(|mesh| mesh.witnessed(organisation, cosignatures.values()));
+            let standing = match at {
                 Some(at) => ReceiptStanding::Witnessed { at },
                 None => ReceiptStanding::Receipted,
             };

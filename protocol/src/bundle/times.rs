@@ -21,8 +21,7 @@ use crate::statement::Payload;
 pub(super) fn bounds(chains: &Chains) -> Vec<StatementTimes> {
     let witnesses: BTreeMap<OrganisationId, PublicKey> =
         chains.iter().map(|(id, chain)| (*id, chain.state.description().witness_key)).collect();
-    let quorum = quorum(chains);
-    let seen = seen(chains, &witnesses, quorum);
+    let seen = seen(chains, &witnesses, mesh(chains).as_ref());
     let mut found = Vec::new();
     for (organisation, chain) in chains {
         let seen = seen.get(organisation).map(Vec::as_slice).unwrap_or_default();
@@ -58,11 +57,11 @@ fn earliest(seen: &[(TreeSize, Timestamp)]) -> Vec<(TreeSize, Timestamp)> {
     seen
 }
 
-/// The witness quorum of the mesh whose charter is here; one witness where there is none, or more than one.
-fn quorum(chains: &Chains) -> usize {
+/// The membership of the mesh whose charter is here; nothing where there is none, or more than one.
+fn mesh(chains: &Chains) -> Option<Membership> {
     let all = || chains.values().flat_map(|chain| chain.statements.iter());
     let mut charters = all().filter(|verified| matches!(verified.payload(), Payload::Charter(_)));
-    let (Some(charter), None) = (charters.next(), charters.next()) else { return 1 };
+    let (Some(charter), None) = (charters.next(), charters.next()) else { return None };
     let views = chains
         .iter()
         .map(|(id, chain)| {
@@ -72,18 +71,23 @@ fn quorum(chains: &Chains) -> usize {
             (*id, ChainView { state: &chain.state, standing, basis })
         })
         .collect();
-    membership(MeshId::from(charter.id()), &views).as_ref().map_or(1, Membership::witness_quorum).max(1)
+    membership(MeshId::from(charter.id()), &views)
 }
 
-/// Sizes of each chain, and when a quorum had seen each: from the heads of this bundle and those that decisions embed.
+/// Sizes of each chain, and when a quorum of its witnesses had seen each (any witness, where no mesh says who they are): from
+/// the heads of this bundle and those that decisions embed.
 fn seen(
     chains: &Chains,
     witnesses: &BTreeMap<OrganisationId, PublicKey>,
-    quorum: usize,
+    mesh: Option<&Membership>,
 ) -> BTreeMap<OrganisationId, Vec<(TreeSize, Timestamp)>> {
     let mut found: BTreeMap<OrganisationId, Vec<(TreeSize, Timestamp)>> = BTreeMap::new();
     let mut note = |organisation, size, cosignatures: &BTreeMap<OrganisationId, Cosignature>| {
-        if let Some(at) = quorum_time(cosignatures.values(), quorum) {
+        let at = match mesh {
+            Some(mesh) => mesh.witnessed(&organisation, cosignatures.values()),
+            None => quorum_time(cosignatures.values(), 1),
+        };
+        if let Some(at) = at {
             found.entry(organisation).or_default().push((size, at));
         }
     };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::note::{Note, NoteError, SignatureLine, VerifierKey};
-use crate::ids::{Bytes, OrganisationId, Timestamp, base32};
+use crate::ids::{Bytes, OrganisationId, Timestamp, base32, from_base32};
 use crate::keys::{PublicKey, Signer};
 
 /// A cosignature that verified.
@@ -21,6 +21,12 @@ pub struct Cosignature {
 /// The name under which an organisation cosigns.
 pub fn witness_name(witness: &OrganisationId) -> String {
     format!("counterfoil/{}/witness", base32(witness.as_bytes()))
+}
+
+/// The organisation that cosigns under this name.
+pub fn witness_of(name: &str) -> Option<OrganisationId> {
+    let bytes = from_base32(name.strip_prefix("counterfoil/")?.strip_suffix("/witness")?)?;
+    bytes.try_into().ok().map(OrganisationId::from_bytes)
 }
 
 fn verifier(witness: &OrganisationId, key: PublicKey) -> Result<VerifierKey, NoteError> {
@@ -126,6 +132,8 @@ mod tests {
         }
         let found = on_note(&note, &witnesses).unwrap();
         assert_eq!(found.len(), 2);
+        assert_eq!(witness_of(&witness_name(&org(2))), Some(org(2)));
+        assert_eq!(witness_of("counterfoil/x/witness"), None);
         assert_eq!(quorum_time(found.values(), 1), Some(Timestamp(40)));
         assert_eq!(quorum_time(found.values(), 2), Some(Timestamp(70)));
         assert_eq!(quorum_time(found.values(), 3), None);

@@ -62,6 +62,12 @@ kinds! {
     Join = "join", standing: true;
     /// A member's vote to admit or expel an organisation.
     Admission = "admission", standing: true;
+    /// A member's vote for new terms of the charter.
+    Amendment = "amendment", standing: true;
+    /// A member's word that an organisation may ask for admission.
+    Invitation = "invitation", standing: true;
+    /// Leaves a mesh.
+    Leave = "leave", standing: true;
     /// Accepts foreign authorities for named claims.
     Recognition = "recognition", standing: true;
     /// Proposes what its parties let cross between them.

@@ -14,8 +14,8 @@ use crate::identity::{
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::lineage::{Acknowledgement, Recall};
 use crate::mesh::{
-    Acceptance, Admission, Agreement, AgreementError, Charter, CharterError, Counterfoil, Join, Link,
-    LinkError, Recognition, RecognitionError,
+    Acceptance, Admission, Agreement, AgreementError, Amendment, Charter, CharterError, Counterfoil,
+    Invitation, Join, Leave, Link, LinkError, Recognition, RecognitionError,
 };
 use crate::observation::{Observation, ObservationError};
 
@@ -43,6 +43,12 @@ pub enum Payload {
     Join(Join),
     /// A vote.
     Admission(Admission),
+    /// A vote for new terms.
+    Amendment(Amendment),
+    /// An invitation.
+    Invitation(Invitation),
+    /// A departure.
+    Leave(Leave),
     /// A recognition.
     Recognition(Box<Recognition>),
     /// An agreement.
@@ -174,6 +180,13 @@ impl Payload {
             }
             Kind::Join => Self::Join(read(bytes)?),
             Kind::Admission => Self::Admission(read(bytes)?),
+            Kind::Amendment => {
+                let amendment: Amendment = read(bytes)?;
+                amendment.terms.check()?;
+                Self::Amendment(amendment)
+            }
+            Kind::Invitation => Self::Invitation(read(bytes)?),
+            Kind::Leave => Self::Leave(read(bytes)?),
             Kind::Recognition => {
                 let recognition: Recognition = read(bytes)?;
                 recognition.check()?;

@@ -237,6 +237,8 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         freshness_s: 600,
         link_answer_s: 600,
         on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: None,
     };
     let mesh = MeshId::from(supplier.say(Kind::Charter, &charter));
     let evidence = observation("evaluation/clinical", 7);

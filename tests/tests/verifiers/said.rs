@@ -22,8 +22,8 @@ use counterfoil_protocol::ids::{
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::{Acknowledgement, Recall, RecallResponse, edges};
 use counterfoil_protocol::mesh::{
-    Acceptance, Admission, Agreement, Answer, Ballot, Charter, Counterfoil, Join, Link, LinkTarget, OnFork,
-    Recognition, Relation,
+    Acceptance, Admission, Agreement, Amendment, Answer, Ballot, Charter, Counterfoil, Invitation, Join,
+    Leave, Link, LinkTarget, OnFork, Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     ArtifactDigest, Metric, Source, SourceCheck, SourceSignature, Subject, SubjectKey,
@@ -372,6 +372,8 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
         freshness_s: 600,
         link_answer_s: 600,
         on_fork: OnFork::Keep,
+        amendment_threshold: Some(2),
+        witnesses: Some(3),
     };
     let agreement = Agreement {
         parties: vec![OrganisationId::from_bytes([1; 32]), other],
@@ -403,8 +405,24 @@ fn plain(world: &World) -> Vec<(String, Kind, Vec<u8>)> {
         of("status", Kind::Status, &Status { revoked: vec![], suspended: vec![], next_by: Timestamp(9) }),
         of("node", Kind::Node, &binding),
         of("charter", Kind::Charter, &charter),
-        of("join", Kind::Join, &Join { mesh }),
-        of("admission", Kind::Admission, &Admission { mesh, organisation: other, ballot: Ballot::Expel }),
+        of("join", Kind::Join, &Join { mesh, invitation: Some(some) }),
+        of("amendment", Kind::Amendment, &Amendment { mesh, version: 1, terms: charter.terms() }),
+        of(
+            "invitation",
+            Kind::Invitation,
+            &Invitation { mesh, organisation: Some(other), expires: Timestamp(9) },
+        ),
+        of(
+            "open invitation",
+            Kind::Invitation,
+            &Invitation { mesh, organisation: None, expires: Timestamp(9) },
+        ),
+        of("leave", Kind::Leave, &Leave { mesh }),
+        of(
+            "admission",
+            Kind::Admission,
+            &Admission { mesh, organisation: other, ballot: Ballot::Expel, after: Some(some) },
+        ),
         of(
             "recognition",
             Kind::Recognition,

@@ -7,14 +7,15 @@ use counterfoil_protocol::bundle::{Wanted, write};
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::cosignature::cosign;
-use counterfoil_protocol::codec::Value;
+use counterfoil_protocol::codec::{self, Value};
+use counterfoil_protocol::identity::Organisation;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp};
-use counterfoil_protocol::mesh::{Admission, Ballot, Charter, Join, OnFork};
+use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Charter, Join, Leave, OnFork, Terms};
 use counterfoil_protocol::observation::{Disclosure, sealed};
-use counterfoil_protocol::statement::Kind;
+use counterfoil_protocol::statement::{Draft, Kind};
 use counterfoil_protocol::test_support::governed::{EU, World};
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
-use counterfoil_protocol::test_support::{TestOrganisation, observation};
+use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
 use super::parts::Case;
 
@@ -102,6 +103,7 @@ pub(crate) fn all() -> Vec<Case> {
     found.extend(governed());
     found.push(votes());
     found.extend([1, 2].map(anchored));
+    found.extend((0..6).map(moved));
     found
 }
 
@@ -118,6 +120,8 @@ fn anchored(quorum: u16) -> Case {
         freshness_s: 600,
         link_answer_s: 600,
         on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: None,
     };
     one.say(Kind::Charter, &charter);
     let seen = |head: &SignedHead, witness: &Chain, at: u64| {
@@ -148,12 +152,73 @@ fn anchored(quorum: u16) -> Case {
     case(&format!("anchored, quorum {quorum}"), &Mesh::of([one, two, three]), &Wanted::lineage(&said))
 }
 
+/// A mesh of six in which two witnesses are chosen for each chain, until terms and members change under way; two members
+/// have one parent. All others cosign the first chain's head, second by second.
+fn moved(variant: u64) -> Case {
+    let mut chains: Vec<Chain> = (0..6).map(|n| Chain::new(50 + 10 * variant + n)).collect();
+    let members: Vec<OrganisationId> = chains.iter().map(|chain| chain.organisation.id()).collect();
+    for chain in &mut chains[1..3] {
+        let described =
+            Organisation { version: 1, parent: Some("Holding".into()), ..chain.state.description().clone() };
+        let statement = chain.organisation.root_statement(Kind::Organisation, &described);
+        chain.append(statement);
+    }
+    let charter = Charter {
+        name: "moved".into(),
+        members: members[..5].to_vec(),
+        admission_threshold: 2,
+        witness_quorum: 2,
+        freshness_s: 600,
+        link_answer_s: 600,
+        on_fork: OnFork::Quarantine,
+        amendment_threshold: Some(1),
+        witnesses: Some(2),
+    };
+    let mesh = chains[0].say(Kind::Charter, &charter).into();
+    let say = |chain: &mut Chain, at: u64, kind: Kind, payload: Vec<u8>| {
+        let draft =
+            Draft { issued_at: Timestamp(at), payload, ..draft(Some(chain.organisation.id()), kind, &0) };
+        let statement = draft.sign(&chain.organisation.authority_key).unwrap();
+        chain.append(statement);
+    };
+    let vote = |about: usize, ballot| {
+        codec::encode(&Admission { mesh, organisation: members[about], ballot, after: None }).unwrap()
+    };
+    for chain in &mut chains[..2] {
+        say(chain, 1101, Kind::Admission, vote(5, Ballot::Admit));
+        say(chain, 1104, Kind::Admission, vote(3, Ballot::Expel));
+    }
+    let terms = Terms { witnesses: Some(3), ..charter.terms() };
+    say(
+        &mut chains[4],
+        1103,
+        Kind::Amendment,
+        codec::encode(&Amendment { mesh, version: 1, terms }).unwrap(),
+    );
+    say(&mut chains[2], 1102, Kind::Leave, codec::encode(&Leave { mesh }).unwrap());
+    let said = vec![chains[0].say(Kind::Observation, &observation("evaluation/test", 1))];
+    let head = chains[0].sign(0);
+    let lines = (1..6).map(|n| {
+        let nth = (n + usize::try_from(variant).unwrap()) % 5 + 1;
+        let key = chains[nth].organisation.witness_key.as_ref();
+        let at = Timestamp(1099 + u64::try_from(n).unwrap());
+        cosign(members[nth], key, at, head.note().text()).unwrap().line.to_text()
+    });
+    chains[0].cosignatures = lines.collect();
+    let mut wanted = said;
+    for chain in &mut chains[1..] {
+        chain.sign(0);
+        wanted.push(chain.statements.last().unwrap().id());
+    }
+    case(&format!("moved witnesses {variant}"), &Mesh::of(chains), &Wanted::lineage(&wanted))
+}
+
 /// Statements that refer to statements which the writer does not know.
 fn votes() -> Case {
     let mut chain = Chain::new(7);
     let (mesh, member) = (StatementId::from_bytes([3; 32]).into(), TestOrganisation::new(1).id());
-    chain.say(Kind::Join, &Join { mesh });
-    chain.say(Kind::Admission, &Admission { mesh, organisation: member, ballot: Ballot::Admit });
+    chain.say(Kind::Join, &Join { mesh, invitation: None });
+    chain.say(Kind::Admission, &Admission { mesh, organisation: member, ballot: Ballot::Admit, after: None });
     let mut claim = observation("evaluation/test", 1);
     claim.derived_from = vec![StatementId::from_bytes([9; 32])];
     let said = chain.say(Kind::Observation, &claim);

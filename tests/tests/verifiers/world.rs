@@ -223,11 +223,13 @@ impl World {
             freshness_s: 600,
             link_answer_s: 600,
             on_fork: OnFork::Quarantine,
+            amendment_threshold: None,
+            witnesses: None,
         };
         let mesh = MeshId::from(members[0].say(dice, Kind::Charter, &charter));
         let ballot = dice.pick(&[Ballot::Admit, Ballot::Expel]);
         let about = dice.pick(&[ids[3], ids[1]]);
-        members[1].say(dice, Kind::Admission, &Admission { mesh, organisation: about, ballot });
+        members[1].say(dice, Kind::Admission, &Admission { mesh, organisation: about, ballot, after: None });
         let witnesses = members.iter().map(|one| (one.id(), one.chain.organisation.witness_key.clone()));
         let witnesses = witnesses.collect();
         let request = request(dice);

@@ -7,13 +7,13 @@ import { show } from "../ids.js";
 import { isStanding } from "../kind.js";
 import { type EdgeKind, edgesOf, keyOf, sortable } from "../lineage/edges.js";
 import { type Reached, reach } from "../lineage/reach.js";
-import { witnessQuorum } from "../membership.js";
+import { Membership } from "../membership.js";
 import type { Decision } from "../payload/actuation.js";
 import type { Charter } from "../payload/mesh.js";
 import { matches } from "../payload/parts.js";
 import { EDGES } from "../payload/profile.js";
 import type { OrganisationState, Verified } from "../state.js";
-import { quorumTime, since } from "../times.js";
+import { since } from "../times.js";
 import { governance } from "./declared.js";
 import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Term } from "./evidence.js";
 
@@ -75,7 +75,7 @@ function charterOf(mesh: Hex | undefined, standing: Verified[]): Charter | undef
 
 /** What holds for all evidence of a case. */
 class Context {
-  private readonly quorum: number;
+  private readonly membership: Membership | undefined;
   /** How old a chain's last confirmation may be, in seconds. */
   private readonly limit: bigint | undefined;
 
@@ -86,8 +86,8 @@ class Context {
   ) {
     const standing = [...knowledge.values()].flatMap((known) => known.standing);
     const charter = charterOf(decision.mesh, standing);
-    this.quorum = charter === undefined ? 0 : witnessQuorum(decision.mesh ?? "", charter, standing);
-    this.limit = charter?.["freshness-s"];
+    this.membership = charter === undefined ? undefined : new Membership(decision.mesh ?? "", charter, standing);
+    this.limit = this.membership?.terms["freshness-s"];
   }
 
   /** The evidence that a statement is, where it is an observation in reach of the request. */
@@ -111,7 +111,7 @@ class Context {
     const { kind, role } = authority.credential;
     const crossing = this.crossing(organisation, role, observation.claim);
     const { translation } = crossing;
-    const witnessed = quorumTime(known.seen, this.quorum);
+    const witnessed = this.membership?.witnessed(organisation, known.seen);
     const age = since(this.decision.time, known.confirmed);
     const isStale = organisation !== this.decider && this.limit !== undefined && age > this.limit;
     return {

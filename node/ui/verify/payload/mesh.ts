@@ -8,17 +8,41 @@ import { isAscending } from "../statement.js";
 import { isClaimType } from "./observation.js";
 import { isLabel, rule, subject, texts } from "./parts.js";
 
-const charterFields = shape.record({
-  name: shape.required(shape.text),
-  members: shape.required(shape.list(shape.id)),
+const terms = {
   "admission-threshold": shape.required(shape.upTo(0xffff)),
+  "amendment-threshold": shape.optional(shape.upTo(0xffff)),
   "witness-quorum": shape.required(shape.upTo(0xffff)),
+  witnesses: shape.optional(shape.upTo(0xffff)),
   "freshness-s": shape.required(shape.u64),
   "link-answer-s": shape.required(shape.u64),
   "on-fork": shape.otherwise(shape.oneOf(["quarantine", "keep"]), "quarantine"),
+};
+
+const termFields = shape.record(terms);
+
+/** What a charter says beside its name and founders, and what an amendment may change. */
+export type Terms = ReturnType<typeof termFields>;
+
+const charterFields = shape.record({
+  name: shape.required(shape.text),
+  members: shape.required(shape.list(shape.id)),
+  ...terms,
 });
 
 export type Charter = ReturnType<typeof charterFields>;
+
+function checkTerms(found: Terms): void {
+  rule(found["admission-threshold"] > 0, "admission-threshold must be at least 1");
+  rule(found["amendment-threshold"] !== 0, "amendment-threshold must be at least 1");
+  rule(found.witnesses !== 0, "witnesses must be at least 1");
+  rule(found["freshness-s"] > 0n, "freshness-s must be at least 1");
+  rule(found["link-answer-s"] > 0n, "link-answer-s must be at least 1");
+}
+
+/** The most votes that anything needs under these terms. */
+export function highestThreshold(found: Terms): number {
+  return Math.max(found["admission-threshold"], found["amendment-threshold"] ?? 0);
+}
 
 export const charter: shape.Read<Charter> = (value, where) => {
   const found = charterFields(value, where);
@@ -28,19 +52,38 @@ export const charter: shape.Read<Charter> = (value, where) => {
     members > 0 && members <= MEMBERS_MAX && new Set(found.members).size === members,
     `${members} founding members, where 1 to ${MEMBERS_MAX} different ones are allowed`,
   );
-  rule(found["admission-threshold"] <= members, "the admission threshold cannot be met by the founding members");
-  rule(found["admission-threshold"] > 0, "admission-threshold must be at least 1");
-  rule(found["freshness-s"] > 0n, "freshness-s must be at least 1");
-  rule(found["link-answer-s"] > 0n, "link-answer-s must be at least 1");
+  rule(highestThreshold(found) <= members, "a threshold cannot be met by the founding members");
+  checkTerms(found);
   return found;
 };
 
-export const join = shape.record({ mesh: shape.required(shape.id) });
+const amendmentFields = shape.record({
+  mesh: shape.required(shape.id),
+  version: shape.required(shape.u64),
+  terms: shape.required(termFields),
+});
+
+export const amendment: typeof amendmentFields = (value, where) => {
+  const found = amendmentFields(value, where);
+  checkTerms(found.terms);
+  return found;
+};
+
+export const invitation = shape.record({
+  mesh: shape.required(shape.id),
+  organisation: shape.optional(shape.id),
+  expires: shape.required(shape.u64),
+});
+
+export const leave = shape.record({ mesh: shape.required(shape.id) });
+
+export const join = shape.record({ mesh: shape.required(shape.id), invitation: shape.optional(shape.id) });
 
 export const admission = shape.record({
   mesh: shape.required(shape.id),
   organisation: shape.required(shape.id),
   ballot: shape.required(shape.oneOf(["admit", "expel"])),
+  after: shape.optional(shape.id),
 });
 
 const recognitionFields = shape.record({

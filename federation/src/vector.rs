@@ -1,0 +1,558 @@
+//! The truth about heads: who has which, compared pair by pair.
+//!
+//! Each period one peer at random is asked. Most of the time both have the same, and one digest says so. Else the peer tells
+//! what has changed since the token that it gave last; who has no token is told everything, 24 bytes for each organisation;
+//! and where that is too long, both compare fingerprints over ranges of organisations until what differs is small. Heads
+//! that are newer, or better witnessed, are then asked for.
+//!
+//! ```text
+//!   asker                                                  peer
+//!     | -- Heads { known token, digest, salt, exposed } -->  |
+//!     | <-- Same { token }                                   |   nothing differs
+//!     | <-- Vector { token, records }                        |   what changed since, or all
+//!     | <-- TooMany { token }                                |
+//!     | -- Ranges { salt, ranges } ----------------------->  |   again and again, the ranges ever smaller
+//!     | <-- Ranges { answers }                               |
+//!     | -- Announcements { known, unknown } -------------->  |
+//!     | <-- Announcements { heads }                          |   then the token counts
+//! ```
+//!
+//! The salt is the asker's: nobody can prepare two heads that look the same in a vector.
+
+use std::collections::BTreeMap;
+
+use counterfoil_protocol::digest::blake3;
+use counterfoil_protocol::ids::{ByteString, Bytes, OrganisationId};
+use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::limits::MEMBERS_MAX;
+use rand_chacha::rand_core::Rng;
+
+use crate::effect::{ChannelId, Effect};
+use crate::engine::{Engine, announcement};
+use crate::message::{Announcement, MESSAGE_BYTES_MAX, Range, RangeAnswer, Request, Response, Token};
+use crate::peer::{Purpose, Wanted};
+use crate::replica::Replica;
+use crate::sync::Told;
+use crate::time::Millis;
+
+/// Bytes of one record.
+const RECORD_BYTES: usize = 24;
+/// Parts into which a range is cut.
+const PARTS: u64 = 16;
+/// Most ranges in one question.
+const RANGES_MAX: usize = 64;
+/// Most records that answer for one range.
+const RANGE_RECORDS_MAX: usize = 32;
+/// Most announcements in one answer.
+pub(crate) const ANNOUNCEMENTS_MAX: usize = 64;
+/// Exchanges with one peer that find a difference but nothing to ask for, until all is compared.
+const DIFFERENT_MAX: u8 = 4;
+
+/// What a vector says of one organisation: the first 8 bytes of its id, 6 of the head's sequence number, 8 of the salted
+/// digest of the head, and 2 in which its witnesses are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Record {
+    organisation: [u8; 8],
+    seq: u64,
+    tag: [u8; 8],
+    witnesses: u16,
+}
+
+impl Record {
+    fn of(replica: &Replica, salt: u64) -> Option<Self> {
+        let head = replica.head()?;
+        let mut tagged = salt.to_be_bytes().to_vec();
+        tagged.extend_from_slice(head.hash().as_bytes());
+        Some(Self {
+            organisation: prefix(&replica.organisation()),
+            seq: head.seq().0.min(0xffff_ffff_ffff),
+            tag: first8(&blake3(&tagged)),
+            witnesses: fold(replica),
+        })
+    }
+
+    fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.organisation);
+        to.extend(self.seq.to_be_bytes().iter().skip(2));
+        to.extend_from_slice(&self.tag);
+        to.extend_from_slice(&self.witnesses.to_be_bytes());
+    }
+
+    fn read(bytes: &[u8; RECORD_BYTES]) -> Self {
+        let [o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, s4, s5, t @ .., w0, w1] = *bytes;
+        Self {
+            organisation: [o0, o1, o2, o3, o4, o5, o6, o7],
+            seq: u64::from_be_bytes([0, 0, s0, s1, s2, s3, s4, s5]),
+            tag: t,
+            witnesses: u16::from_be_bytes([w0, w1]),
+        }
+    }
+}
+
+fn first8(bytes: &[u8; 32]) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
+    [a, b, c, d, e, f, g, h]
+}
+
+/// How vectors name an organisation.
+pub(crate) fn prefix(organisation: &OrganisationId) -> [u8; 8] {
+    first8(organisation.as_bytes())
+}
+
+/// Which witnesses have signed, in two bytes: sets that differ hardly ever look the same, and equal ones always do.
+fn fold(replica: &Replica) -> u16 {
+    let folded = replica.cosignatures().keys().fold(0, |folded, witness| {
+        let [a, b, ..] = *witness.as_bytes();
+        folded ^ u16::from_be_bytes([a, b])
+    });
+    folded.rotate_left(u32::try_from(replica.cosignatures().len()).unwrap_or_default())
+}
+
+fn records(bytes: &ByteString) -> impl Iterator<Item = Record> {
+    bytes.0.as_chunks::<RECORD_BYTES>().0.iter().map(Record::read)
+}
+
+/// The first and last organisation whose ids begin so that they lie in a range.
+fn span(range: &Range) -> (OrganisationId, OrganisationId) {
+    let (mut from, mut to) = ([0; 32], [0xff; 32]);
+    for (n, byte) in range.from.to_be_bytes().into_iter().enumerate() {
+        if let Some(first) = from.get_mut(n) {
+            *first = byte;
+        }
+    }
+    for (n, byte) in range.to.to_be_bytes().into_iter().enumerate() {
+        if let Some(last) = to.get_mut(n) {
+            *last = byte;
+        }
+    }
+    (OrganisationId::from_bytes(from), OrganisationId::from_bytes(to))
+}
+
+/// The parts of the range from `from` to `to`, both inside.
+fn parts(from: u64, to: u64) -> Vec<(u64, u64)> {
+    let width = (to - from) / PARTS + 1;
+    let mut found = Vec::new();
+    let mut start = from;
+    loop {
+        let end = start.saturating_add(width - 1).min(to);
+        found.push((start, end));
+        match end.checked_add(1).filter(|_| end < to) {
+            Some(next) => start = next,
+            None => return found,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes note that what is known of an organisation's head, or of its witnesses, has changed.
+    pub(crate) fn touch(&mut self, organisation: &OrganisationId) {
+        let Some(replica) = self.replicas.get_mut(organisation) else { return };
+        self.changes.remove(&replica.changed);
+        self.revision = self.revision.saturating_add(1);
+        replica.changed = self.revision;
+        self.changes.insert(self.revision, *organisation);
+        self.digest = None;
+    }
+
+    /// Members, or what is known to be wrong with them, have changed: what peers told so far may read differently now.
+    pub(crate) fn compare_anew(&mut self) {
+        self.digest = None;
+        self.peers.values_mut().for_each(|peer| peer.token = None);
+    }
+
+    /// Whether vectors speak of an organisation: of members, but not of those that contradict themselves, since there is no
+    /// latest head of theirs.
+    fn is_compared(&self, organisation: &OrganisationId) -> bool {
+        self.is_member(organisation) && !self.has_misbehaved(organisation)
+    }
+
+    fn compared(&self, range: &Range) -> impl Iterator<Item = (&OrganisationId, &Replica)> {
+        let (from, to) = span(range);
+        self.replicas.range(from..=to).filter(|(organisation, _)| self.is_compared(organisation))
+    }
+
+    fn whole() -> Range {
+        Range { from: 0, to: u64::MAX, fingerprint: Bytes([0; 16]) }
+    }
+
+    /// One digest over all heads, their witnesses, and who contradicts itself.
+    fn digest(&mut self) -> Bytes<32> {
+        if let Some(digest) = self.digest {
+            return digest;
+        }
+        let mut bytes = Vec::new();
+        for (organisation, replica) in self.compared(&Self::whole()) {
+            let Some(head) = replica.head() else { continue };
+            bytes.extend_from_slice(organisation.as_bytes());
+            bytes.extend_from_slice(head.hash().as_bytes());
+            bytes.extend_from_slice(&fold(replica).to_be_bytes());
+        }
+        bytes.push(0);
+        self.proofs.keys().for_each(|organisation| bytes.extend_from_slice(organisation.as_bytes()));
+        let digest = Bytes(blake3(&bytes));
+        self.digest = Some(digest);
+        digest
+    }
+
+    const fn token(&self) -> Token {
+        Token { start: self.start, revision: self.revision }
+    }
+
+    /// Asks a peer for heads that are newer than those here.
+    pub(crate) fn ask_heads(&mut self, now: Millis, key: PublicKey) {
+        let (digest, salt) = (self.digest(), self.rng.next_u64());
+        // Who looks for its own latest head wants to hear of it from everybody, not of what is new since.
+        let known = self.peers.get(key.as_bytes()).and_then(|peer| peer.token);
+        let known = known.filter(|_| self.search.is_none());
+        let exposed = self.proofs.keys().copied().collect();
+        self.send(now, &key, Purpose::Heads { salt }, Request::Heads { known, digest, salt, exposed });
+    }
+
+    /// What to answer to a question for heads.
+    pub(crate) fn heads_asked(
+        &mut self,
+        known: Option<Token>,
+        digest: &Bytes<32>,
+        salt: u64,
+        exposed: &[OrganisationId],
+    ) -> Response {
+        let token = self.token();
+        if self.digest() == *digest {
+            return Response::Same { token };
+        }
+        let proofs = self.proofs_beside(exposed);
+        let since = known.filter(|known| known.start == self.start && known.revision <= self.revision);
+        let mut records = Vec::new();
+        let mut count = 0usize;
+        let mut add = |replica: &Replica| {
+            if let Some(record) = Record::of(replica, salt).filter(|_| count < self.config.vector_max) {
+                record.write(&mut records);
+            }
+            count += usize::from(replica.head().is_some());
+        };
+        match since {
+            Some(since) => {
+                let changed = self.changes.range(since.revision.saturating_add(1)..);
+                let changed = changed.filter(|(_, organisation)| self.is_compared(organisation));
+                changed.filter_map(|(_, organisation)| self.replicas.get(organisation)).for_each(&mut add);
+            }
+            None => self.compared(&Self::whole()).for_each(|(_, replica)| add(replica)),
+        }
+        if count > self.config.vector_max {
+            return Response::TooMany { token, proofs };
+        }
+        Response::Vector { token, records: ByteString(records), proofs }
+    }
+
+    /// A peer has the same heads.
+    pub(crate) fn same_answered(&mut self, now: Millis, key: PublicKey, token: Token) {
+        self.confirm(now, &key);
+        self.note_asked(key, &[]);
+        if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+            peer.token = Some(token);
+            peer.different = 0;
+        }
+    }
+
+    /// A peer named what is new there.
+    pub(crate) fn vector_answered(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        salt: u64,
+        token: Token,
+        bytes: &ByteString,
+        proofs: &[ByteString],
+    ) {
+        self.take_proofs(key, proofs);
+        self.confirm(now, &key);
+        let mut wanted = Wanted { token: Some(token), ..Wanted::default() };
+        for record in records(bytes).take(self.config.vector_max) {
+            self.want(&mut wanted, &record, salt);
+        }
+        self.compared_own(key, &wanted);
+        self.ask_announcements(now, key, wanted);
+    }
+
+    /// All was compared: takes note of whether the peer has something of the own chain that is not here.
+    fn compared_own(&mut self, key: PublicKey, wanted: &Wanted) {
+        if !wanted.known.contains(&Bytes(prefix(&self.me))) {
+            self.note_asked(key, &[]);
+        }
+    }
+
+    /// More is new with a peer than it would say: compares range by range.
+    pub(crate) fn too_many_answered(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        salt: u64,
+        token: Token,
+        proofs: &[ByteString],
+    ) {
+        self.take_proofs(key, proofs);
+        self.confirm(now, &key);
+        let wanted = Wanted { token: Some(token), ..Wanted::default() };
+        self.ask_ranges(now, key, salt, &parts(0, u64::MAX), wanted);
+    }
+
+    /// What the peer's own organisation did not send anew is confirmed to be its latest.
+    fn confirm(&mut self, now: Millis, key: &PublicKey) {
+        let organisation = self.admitted(key);
+        if let Some(replica) = organisation.and_then(|organisation| self.replicas.get_mut(&organisation)) {
+            replica.seen = now;
+        }
+    }
+
+    /// Adds an organisation to what is wanted, if the peer has something of it that is not here.
+    fn want(&self, wanted: &mut Wanted, record: &Record, salt: u64) {
+        // INVARIANT(11): no peer makes this longer than a mesh is large.
+        if wanted.len() >= MEMBERS_MAX {
+            wanted.token = None;
+            return;
+        }
+        let number = u64::from_be_bytes(record.organisation);
+        let range = Range { from: number, to: number, fingerprint: Bytes([0; 16]) };
+        let (from, to) = span(&range);
+        let mut known = self.replicas.range(from..=to).map(|(_, replica)| replica);
+        match (known.next(), known.next()) {
+            (Some(replica), None) if replica.head().is_some() => {
+                let organisation = replica.organisation();
+                if self.has_misbehaved(&organisation) || self.is_paused(&organisation) {
+                    return;
+                }
+                let Some(own) = Record::of(replica, salt) else { return };
+                let is_news = record.seq > own.seq
+                    || record.seq == own.seq && (record.tag, record.witnesses) != (own.tag, own.witnesses);
+                if is_news {
+                    wanted.known.push(Bytes(record.organisation));
+                }
+            }
+            _ => wanted.unknown.push(Bytes(record.organisation)),
+        }
+    }
+
+    fn ask_ranges(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        salt: u64,
+        bounds: &[(u64, u64)],
+        mut wanted: Wanted,
+    ) {
+        // What does not fit is left to another period.
+        if bounds.len() > RANGES_MAX {
+            wanted.token = None;
+        }
+        let ranges: Vec<Range> = bounds
+            .iter()
+            .take(RANGES_MAX)
+            .map(|(from, to)| {
+                let range = Range { from: *from, to: *to, fingerprint: Bytes([0; 16]) };
+                Range { fingerprint: self.fingerprint(&range, salt).0, ..range }
+            })
+            .collect();
+        let purpose = Purpose::Ranges { salt, ranges: ranges.clone(), wanted: Box::new(wanted) };
+        self.send(now, &key, purpose, Request::Ranges { salt, ranges });
+    }
+
+    /// The fingerprint of what lies in a range, and the records themselves.
+    fn fingerprint(&self, range: &Range, salt: u64) -> (Bytes<16>, Vec<u8>) {
+        let mut bytes = Vec::new();
+        for (_, replica) in self.compared(range) {
+            if let Some(record) = Record::of(replica, salt) {
+                record.write(&mut bytes);
+            }
+        }
+        let digest = blake3(&bytes);
+        let mut fingerprint = [0; 16];
+        fingerprint.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        (Bytes(fingerprint), bytes)
+    }
+
+    /// Answers a comparison of ranges: nothing for those that are the same.
+    pub(crate) fn ranges_asked(&self, salt: u64, ranges: &[Range]) -> Response {
+        let mut answers = Vec::new();
+        for (index, range) in ranges.iter().take(RANGES_MAX).enumerate() {
+            let (fingerprint, records) = self.fingerprint(range, salt);
+            if range.from > range.to || fingerprint == range.fingerprint {
+                continue;
+            }
+            let is_short = records.len() <= RANGE_RECORDS_MAX * RECORD_BYTES;
+            let records = is_short.then_some(ByteString(records));
+            answers.push(RangeAnswer { range: u16::try_from(index).unwrap_or(u16::MAX), records });
+        }
+        Response::Ranges(answers)
+    }
+
+    /// A peer said which of the ranges differ.
+    pub(crate) fn ranges_answered(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        salt: u64,
+        ranges: &[Range],
+        mut wanted: Wanted,
+        answers: &[RangeAnswer],
+    ) {
+        let mut further = Vec::new();
+        for answer in answers.iter().take(RANGES_MAX) {
+            let Some(range) = ranges.get(usize::from(answer.range)) else {
+                return self.penalise(key, 20, "it compared a range that it was not asked about");
+            };
+            match &answer.records {
+                Some(bytes) => {
+                    for record in records(bytes).take(RANGE_RECORDS_MAX) {
+                        self.want(&mut wanted, &record, salt);
+                    }
+                }
+                None if range.from < range.to => further.extend(parts(range.from, range.to)),
+                None => {}
+            }
+        }
+        if further.is_empty() {
+            self.compared_own(key, &wanted);
+            self.ask_announcements(now, key, wanted);
+        } else {
+            self.ask_ranges(now, key, salt, &further, wanted);
+        }
+    }
+
+    /// Asks for the heads that are wanted, as many as fit into one answer. When none is left, the peer's token counts.
+    fn ask_announcements(&mut self, now: Millis, key: PublicKey, mut wanted: Wanted) {
+        if !wanted.is_empty() {
+            let known: Vec<Bytes<8>> =
+                wanted.known.drain(..wanted.known.len().min(ANNOUNCEMENTS_MAX)).collect();
+            let room = ANNOUNCEMENTS_MAX - known.len();
+            let unknown: Vec<Bytes<8>> = wanted.unknown.drain(..wanted.unknown.len().min(room)).collect();
+            wanted.asked = known.iter().chain(&unknown).copied().collect();
+            let request = Request::Announcements { known, unknown };
+            self.send(now, &key, Purpose::Announcements(Box::new(wanted)), request);
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return };
+        peer.token = wanted.token;
+        // It differs and yet has nothing new: it is behind, or it was not heard right. Now and then that is told apart.
+        peer.different = if wanted.found { 0 } else { peer.different + 1 };
+        if peer.different >= DIFFERENT_MAX {
+            peer.different = 0;
+            peer.token = None;
+        }
+    }
+
+    /// The heads of organisations whose ids begin so.
+    pub(crate) fn announcements_asked(&self, known: &[Bytes<8>], unknown: &[Bytes<8>]) -> Response {
+        let mut heads = Vec::new();
+        let mut room = MESSAGE_BYTES_MAX / 2;
+        let asked = known.iter().map(|one| (one, false)).chain(unknown.iter().map(|one| (one, true)));
+        for (prefix, with_inception) in asked.take(ANNOUNCEMENTS_MAX) {
+            let number = u64::from_be_bytes(prefix.0);
+            let range = Range { from: number, to: number, fingerprint: Bytes([0; 16]) };
+            for (_, replica) in self.compared(&range) {
+                let Some(mut announcement) = announcement(replica, with_inception) else { continue };
+                announcement.succession = replica.succession();
+                let bytes = announcement.bytes();
+                if bytes > room && !heads.is_empty() {
+                    return Response::Announcements(heads);
+                }
+                room = room.saturating_sub(bytes);
+                heads.push(announcement);
+            }
+        }
+        Response::Announcements(heads)
+    }
+
+    /// A peer sent heads that were asked for.
+    pub(crate) fn announcements_answered(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        mut wanted: Wanted,
+        heads: &[Announcement],
+    ) {
+        if wanted.asked.contains(&Bytes(prefix(&self.me))) {
+            self.note_asked(key, heads);
+        }
+        let mut open: BTreeMap<[u8; 8], ()> = wanted.asked.drain(..).map(|prefix| (prefix.0, ())).collect();
+        for announcement in heads.iter().take(ANNOUNCEMENTS_MAX) {
+            match self.take_announcement(now, key, Told::Compared, announcement) {
+                Ok(taken) => {
+                    wanted.found = true;
+                    open.remove(&prefix(&taken.organisation));
+                }
+                Err(reason) => {
+                    wanted.token = None;
+                    self.penalise(key, 20, reason);
+                }
+            }
+        }
+        // An answer has room for so much; what it left out is asked for again as long as there is some progress.
+        if !heads.is_empty() {
+            let (known, unknown): (Vec<_>, Vec<_>) = open.into_keys().map(Bytes).partition(|prefix| {
+                let number = u64::from_be_bytes(prefix.0);
+                let (from, to) = span(&Range { from: number, to: number, fingerprint: Bytes([0; 16]) });
+                self.replicas.range(from..=to).next().is_some()
+            });
+            wanted.known.extend(known);
+            wanted.unknown.extend(unknown);
+        } else {
+            wanted.token = None;
+        }
+        self.ask_announcements(now, key, wanted);
+    }
+
+    /// Every period, one peer at random is asked for what it knows: gossip is a hint, this is the truth.
+    pub(crate) fn round(&mut self, now: Millis) {
+        if now < self.next_round {
+            return;
+        }
+        self.next_round = now.plus(self.config.anti_entropy_ms);
+        self.forget_budgets(now);
+        self.renew_bindings(now);
+        self.watch_witnesses(now);
+        let admitted: Vec<PublicKey> = self
+            .peers
+            .values()
+            .filter(|peer| peer.admitted_there && self.admitted(&peer.key).is_some())
+            .map(|peer| peer.key)
+            .collect();
+        if admitted.is_empty() {
+            return;
+        }
+        let index = self.rng.next_u64() % admitted.len() as u64;
+        if let Some(key) = usize::try_from(index).ok().and_then(|index| admitted.get(index)) {
+            self.ask_heads(now, *key);
+        }
+    }
+
+    pub(crate) fn respond(&mut self, channel: ChannelId, response: Response) {
+        self.outbox.push(Effect::Respond { channel, response });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_24_bytes_and_is_read_back() {
+        let record = Record { organisation: [1; 8], seq: 0x0102_0304_0506, tag: [7; 8], witnesses: 0x0809 };
+        let mut bytes = Vec::new();
+        record.write(&mut bytes);
+        assert_eq!(bytes.len(), RECORD_BYTES);
+        assert_eq!(records(&ByteString(bytes)).collect::<Vec<_>>(), [record]);
+    }
+
+    #[test]
+    fn the_parts_of_a_range_cover_it_without_overlap() {
+        for (from, to) in
+            [(0, u64::MAX), (5, 5), (5, 6), (0, 16), (0, 15), (100, 355), (u64::MAX - 3, u64::MAX)]
+        {
+            let parts = parts(from, to);
+            assert!(parts.len() <= 16, "{from}..={to}");
+            assert_eq!(parts.first().map(|part| part.0), Some(from));
+            assert_eq!(parts.last().map(|part| part.1), Some(to));
+            assert!(parts.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0), "{from}..={to}");
+        }
+    }
+}

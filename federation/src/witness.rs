@@ -1,0 +1,191 @@
+//! Witnessing: a head is cosigned after its consistency was checked, stored, and only then told of.
+//!
+//! The charter's rule gives each chain its witnesses. They alone cosign its heads, and theirs alone are kept and count.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use counterfoil_protocol::chain::SignedHead;
+use counterfoil_protocol::chain::cosignature::{cosign, verify_line, witness_of};
+use counterfoil_protocol::chain::note::{Note, SignatureLine};
+use counterfoil_protocol::digest::blake3;
+use counterfoil_protocol::ids::{OrganisationId, TreeSize};
+use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
+
+use crate::effect::{Effect, Event, Write};
+use crate::engine::Engine;
+use crate::message::{Request, Topic};
+use crate::peer::Purpose;
+use crate::replica::Replica;
+use crate::time::Millis;
+
+impl Engine {
+    /// The witnesses of a chain at present; nobody outside a mesh.
+    pub fn witnesses(&mut self, chain: &OrganisationId) -> Arc<[OrganisationId]> {
+        let Some(membership) = &self.membership else { return Arc::from([]) };
+        let electorate = membership.now().electorate();
+        let chosen = || self.checked.witnesses(electorate, *chain);
+        self.witnesses.entry(*chain).or_insert_with(chosen).clone()
+    }
+
+    /// Cosigns a head that was just found to extend what was here, if this organisation is a witness of the chain. The
+    /// signature is stored before anybody sees it.
+    pub(crate) fn cosign(
+        &mut self,
+        now: Millis,
+        head: &SignedHead,
+        writes: &mut Vec<Write>,
+    ) -> Option<Arc<str>> {
+        let organisation = head.organisation();
+        if !self.witnesses(&organisation).contains(&self.me) {
+            return None;
+        }
+        let witness = self.witness_key();
+        let cosignature = cosign(self.me, witness.as_ref(), now.timestamp(), head.note().text()).ok()?;
+        let line = self.checked.line(&cosignature.line.to_text());
+        let replica = self.replicas.get_mut(&organisation)?;
+        replica.cosign(self.me, line.clone());
+        writes.push(Write::Cosignatures { organisation, size: head.size(), lines: replica.lines() });
+        Some(line)
+    }
+
+    /// Sends a cosignature to its head's organisation, if a peer of it is connected. Else it travels with head vectors.
+    pub(crate) fn hand_over(
+        &mut self,
+        now: Millis,
+        organisation: &OrganisationId,
+        size: TreeSize,
+        line: &str,
+    ) {
+        let peer = self.peers.values().find(|p| p.organisation == Some(*organisation) && p.admitted_there);
+        if let Some(key) = peer.map(|peer| peer.key) {
+            self.send(now, &key, Purpose::Cosigned, Request::Cosigned { size, line: line.to_owned() });
+        }
+    }
+
+    /// Takes in a witness's cosignature on the own head.
+    pub(crate) fn take_own_cosignature(&mut self, size: TreeSize, line: &str) -> Result<(), &'static str> {
+        let own = self.replicas.get(&self.me).ok_or("there is no chain yet")?;
+        if own.head().map(SignedHead::size) != Some(size) {
+            return Err("that is not the size of the latest head");
+        }
+        if self.keep_cosignatures(self.me, [line]) {
+            Ok(())
+        } else {
+            Err("it is no new cosignature of a witness of this chain")
+        }
+    }
+
+    /// Takes in signature lines on an organisation's latest head and stores them. Returns whether any is new.
+    pub(crate) fn keep_cosignatures<'a>(
+        &mut self,
+        organisation: OrganisationId,
+        lines: impl IntoIterator<Item = &'a str>,
+    ) -> bool {
+        let count =
+            |engine: &Self| engine.replicas.get(&organisation).map_or(0, |one| one.cosignatures().len());
+        let before = count(self);
+        self.take_cosignatures(organisation, lines);
+        let after = count(self);
+        if after == before {
+            return false;
+        }
+        self.touch(&organisation);
+        let Some(replica) = self.replicas.get(&organisation) else { return false };
+        let Some(size) = replica.head().map(SignedHead::size) else { return false };
+        let writes = vec![Write::Cosignatures { organisation, size, lines: replica.lines() }];
+        let ticket = self.outbox.ticket();
+        self.outbox.push(Effect::Persist { ticket, writes });
+        let quorum = self.membership.as_ref().map_or(usize::MAX, |mesh| mesh.witness_quorum(&organisation));
+        if organisation == self.me && before < quorum && after >= quorum {
+            self.outbox.push(Effect::Notify(Event::Witnessed(size)));
+            self.announce(&BTreeSet::from([Topic::Heads]));
+        }
+        true
+    }
+
+    /// Checks signature lines on an organisation's latest head and keeps those of its witnesses that verify.
+    pub(crate) fn take_cosignatures<'a>(
+        &mut self,
+        organisation: OrganisationId,
+        lines: impl IntoIterator<Item = &'a str>,
+    ) {
+        let Some(head) = self.replicas.get(&organisation).and_then(Replica::head).cloned() else { return };
+        for text in lines.into_iter().take(NOTE_SIGNATURES_MAX) {
+            self.take_cosignature(&head, text);
+        }
+    }
+
+    /// Names the witnesses that are silent, once, when the own head has waited for a quorum for too long.
+    pub(crate) fn watch_witnesses(&mut self, now: Millis) {
+        let me = self.me;
+        let quorum = self.membership.as_ref().map_or(0, |membership| membership.witness_quorum(&me));
+        let own = self.replicas.get(&me);
+        let lacking = own.filter(|own| own.head().is_some() && own.cosignatures().len() < quorum);
+        let Some((size, signed)) = lacking.map(|own| (own.size(), own.cosignatures().clone())) else {
+            self.unwitnessed = None;
+            return;
+        };
+        match self.unwitnessed {
+            None => self.unwitnessed = Some((now, false)),
+            Some((since, false)) if now.since(since) >= self.config.witness_patience_ms => {
+                self.unwitnessed = Some((since, true));
+                let witnesses = self.witnesses(&me);
+                let silent = witnesses.iter().filter(|id| !signed.contains_key(*id)).copied().collect();
+                self.outbox.push(Effect::Notify(Event::WitnessesSilent { size, silent }));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Organisations to whose peers this node is to be connected: everybody in a small mesh; in a large one its own
+    /// witnesses, and a few others, so that the mesh hangs together whoever is away. Those whose chains it witnesses come by
+    /// themselves.
+    pub fn neighbours(&mut self) -> BTreeSet<OrganisationId> {
+        let me = self.me;
+        let Some(membership) = &self.membership else { return BTreeSet::new() };
+        let others = membership.members().iter().filter(|member| **member != me);
+        if membership.members().len() <= self.config.full_mesh_max {
+            return others.copied().collect();
+        }
+        let mut ranked: Vec<([u8; 32], OrganisationId)> = others
+            .map(|member| (blake3(&[me.as_bytes().as_slice(), member.as_bytes()].concat()), *member))
+            .collect();
+        ranked.sort_unstable();
+        let mut chosen: BTreeSet<OrganisationId> =
+            ranked.into_iter().take(self.config.neighbours).map(|(_, member)| member).collect();
+        chosen.extend(self.witnesses(&me).iter());
+        chosen
+    }
+
+    fn take_cosignature(&mut self, head: &SignedHead, text: &str) -> Option<()> {
+        let organisation = head.organisation();
+        let line = read_line(head.note(), text)?;
+        let witness = witness_of(&line.name)?;
+        if self.replicas.get(&organisation)?.cosignatures().contains_key(&witness) {
+            return None;
+        }
+        let key = self.replicas.get(&witness)?.state().description().witness_key;
+        let is_witness = self.witnesses(&organisation).contains(&witness);
+        let cosignature = verify_line(&line, witness, key, head.note().text()).ok()?;
+        let membership = self.membership.as_ref()?;
+        // Who was a witness when it signed has seen the head, whoever is one today.
+        if !is_witness && !membership.was_witness(&organisation, &witness, cosignature.time) {
+            return None;
+        }
+        let line = self.checked.line(&line.to_text());
+        self.replicas.get_mut(&organisation)?.cosign(witness, line);
+        Some(())
+    }
+}
+
+/// Reads one signature line, with the note's own reader.
+fn read_line(note: &Note, text: &str) -> Option<SignatureLine> {
+    let mut signed = String::from(note.text());
+    signed.push('\n');
+    signed.push_str(text);
+    match Note::parse(signed.as_bytes()).ok()?.signatures() {
+        [line] => Some(line.clone()),
+        _ => None,
+    }
+}

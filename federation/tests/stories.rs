@@ -1,0 +1,382 @@
+//! What engines do about each other, told as stories of alice, bob and carol. Where effects are compared, all of them are, so
+//! that an extra one fails too.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+
+mod town;
+
+use counterfoil_federation::budget::Rate;
+use counterfoil_federation::effect::GossipId;
+use counterfoil_federation::message::{Announcement, Request, Topic, encode};
+use counterfoil_federation::{Config, Input};
+use counterfoil_protocol::identity::NodeBinding;
+use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
+use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::lineage::Recall;
+use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Invitation, Join, Leave};
+use counterfoil_protocol::statement::{Authentic, Kind};
+use town::Town;
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const CAROL: usize = 2;
+const DAVE: usize = 3;
+
+fn three() -> Town {
+    Town::new(3, 3, Config::default(), |_| {})
+}
+
+fn observe(town: &mut Town, host: usize, n: u64) {
+    let statement = town.hosts[host].organisation.observation(n);
+    town.append(host, statement);
+}
+
+fn vote(town: &Town, host: usize, about: OrganisationId, ballot: Ballot) -> Authentic {
+    let after = town.hosts[host].engine.membership().unwrap().departure(&about);
+    let admission = Admission { mesh: town.mesh, organisation: about, ballot, after };
+    town.hosts[host].organisation.statement(Kind::Admission, &admission)
+}
+
+fn size(town: &Town, host: usize, of: usize) -> u64 {
+    town.hosts[host].engine.replicas().get(&town.id(of)).map_or(0, |replica| replica.size().0)
+}
+
+#[test]
+fn when_nothing_differs_a_round_costs_one_digest_and_says_so() {
+    let mut town = three();
+    town.wake(ALICE, 2_000);
+    let all = [town.did(ALICE), town.did(BOB), town.did(CAROL)].concat();
+    let count = |what: &str| all.iter().filter(|did| *did == what).count();
+    assert_eq!((count("ask heads since"), count("answer same"), all.len()), (3, 3, 6), "{all:?}");
+}
+
+#[test]
+fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() {
+    let mut town = Town::new(2, 2, Config::default(), |charter| charter.admission_threshold = 1);
+    town.deaf = true;
+    observe(&mut town, BOB, 1);
+    assert_eq!(
+        town.did(BOB),
+        ["write observation, tree", "lock head 3", "acknowledge", "write head 3", "gossip heads"]
+    );
+    assert!(town.did(ALICE).is_empty());
+    town.wake(ALICE, 2_000);
+    assert_eq!(
+        town.did(ALICE),
+        [
+            "ask heads since",
+            "ask announcements 1+0",
+            // Bob's own question, at the same time: alice has nothing new for him.
+            "answer vector of 0 bytes",
+            "ask entries 3 of 4",
+            "write observation, head 3, tree, 1 cosignatures",
+            "ask cosigned 4",
+            "accepted observation",
+            "gossip heads",
+        ]
+    );
+    assert_eq!(
+        town.did(BOB),
+        [
+            "answer vector of 24 bytes",
+            "ask heads since",
+            "answer 1 announcements",
+            "serve",
+            "write 1 cosignatures",
+            "witnessed 4",
+            "gossip heads",
+            "answer noted",
+        ]
+    );
+}
+
+#[test]
+fn where_too_much_has_changed_heads_are_compared_by_ranges() {
+    let config = Config { vector_max: 4, ..Config::default() };
+    let mut town = Town::new(8, 8, config, |charter| charter.admission_threshold = 5);
+    for other in 1..8 {
+        town.disconnect(ALICE, other);
+    }
+    (1..8).for_each(|host| observe(&mut town, host, 1));
+    town.pass(10_000);
+    drop(town.did(ALICE));
+    town.connect(ALICE, BOB);
+    let did = town.did(ALICE);
+    assert!(did.contains(&"ask 16 ranges".to_owned()), "{did:?}");
+    assert!(did.contains(&"ask announcements 7+0".to_owned()), "{did:?}");
+    (1..8).for_each(|host| assert_eq!(size(&town, ALICE, host), 4));
+}
+
+#[test]
+fn a_recall_is_in_force_as_soon_as_its_message_arrives() {
+    let mut town = three();
+    observe(&mut town, BOB, 1);
+    let observation = town.hosts[BOB].organisation.observation(1).statement().id();
+    (0..3).for_each(|host| drop(town.did(host)));
+    let recall = Recall { statement: observation, subjects: Vec::new(), reason: "flawed".into() };
+    town.append(BOB, town.hosts[BOB].organisation.statement(Kind::Recall, &recall));
+    let did = town.did(ALICE);
+    assert_eq!(
+        did.iter().filter(|did| !did.starts_with("write 2")).collect::<Vec<_>>(),
+        [
+            "write recall, head 4, tree, 1 cosignatures",
+            "ask cosigned 5",
+            "accept",
+            // The same head on the other topic is news no more.
+            "ignore",
+            "accepted recall",
+            // Bob says that it is witnessed: alice knows, it was she.
+            "ignore",
+        ]
+        .iter()
+        .collect::<Vec<_>>(),
+        "nobody was asked for entries"
+    );
+}
+
+#[test]
+fn entries_that_do_not_belong_under_their_head_are_rejected_before_they_travel_on() {
+    let mut town = three();
+    let head = town.hosts[BOB].engine.replicas()[&town.id(BOB)].head().unwrap().clone();
+    let carried = counterfoil_federation::message::Carried {
+        before: Default::default(),
+        entries: vec![counterfoil_federation::message::Entry::Statement(ByteString(vec![1; 40]))],
+    };
+    let announcement = Announcement {
+        head: ByteString(head.bytes().to_vec()),
+        cosignatures: Vec::new(),
+        inception: None,
+        succession: Vec::new(),
+        page: Some(carried),
+    };
+    let (peer, bytes) = (town.key(CAROL), encode(&announcement).unwrap());
+    town.give(ALICE, Input::Heard { peer, gossip: GossipId(9), topic: Topic::Recalls, bytes });
+    assert_eq!(town.did(ALICE), ["reject"]);
+}
+
+#[test]
+fn a_noisy_member_is_limited_and_its_neighbours_are_not() {
+    let config = Config { organisation_gossip: Rate { burst: 5, per_s: 1 }, ..Config::default() };
+    let mut town = Town::new(3, 3, config, |_| {});
+    for n in 0..20 {
+        observe(&mut town, BOB, n);
+    }
+    let did = town.did(ALICE);
+    assert_eq!(did.iter().filter(|did| *did == "limited").count(), 1);
+    assert!(town.hosts[ALICE].engine.limited()[&town.id(BOB)] > 10);
+    assert!(size(&town, ALICE, BOB) < 23);
+    observe(&mut town, CAROL, 1);
+    assert_eq!(size(&town, ALICE, CAROL), 4, "carol is heard as ever");
+    town.pass(10_000);
+    assert_eq!(size(&town, ALICE, BOB), 23, "comparing heads brought what was dropped");
+}
+
+#[test]
+fn who_asks_too_often_is_refused_and_in_the_end_let_go() {
+    let config = Config { peer_requests: Rate { burst: 10, per_s: 1 }, ..Config::default() };
+    let mut town = Town::new(2, 2, config, |charter| charter.admission_threshold = 1);
+    let peer = town.key(BOB);
+    let mut did = Vec::new();
+    for n in 0..80 {
+        let request = Request::Announcements { known: Vec::new(), unknown: Vec::new() };
+        let channel = counterfoil_federation::effect::ChannelId(100_000 + n);
+        town.give(ALICE, Input::Asked { peer, channel, request });
+        did.extend(town.did(ALICE));
+    }
+    let count = |what: &str| did.iter().filter(|did| did.starts_with(what)).count();
+    assert!(count("answer 0 announcements") <= 10);
+    assert!(count("answer refused: too many requests") >= 70);
+    assert!(count("penalised: it asks far more") >= 5 && count("disconnect") >= 1, "{did:?}");
+}
+
+#[test]
+fn only_the_chosen_witness_cosigns() {
+    let mut town = Town::new(4, 4, Config::default(), |charter| charter.witnesses = Some(1));
+    let bob = town.id(BOB);
+    let chosen = town.hosts[ALICE].engine.witnesses(&bob);
+    assert_eq!(chosen.len(), 1);
+    observe(&mut town, BOB, 1);
+    town.pass(5_000);
+    for host in 0..4 {
+        let signed: Vec<OrganisationId> =
+            town.hosts[host].engine.replicas()[&bob].cosignatures().keys().copied().collect();
+        assert_eq!(signed, *chosen, "host {host}");
+    }
+}
+
+#[test]
+fn witnesses_that_are_silent_are_named_once() {
+    let mut town = Town::new(3, 3, Config::default(), |charter| charter.witness_quorum = 2);
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(BOB, CAROL);
+    observe(&mut town, ALICE, 1);
+    drop(town.did(ALICE));
+    town.pass(60_000);
+    let did = town.did(ALICE);
+    assert_eq!(did.iter().filter(|did| *did == "1 witnesses of 5 silent").count(), 1, "{did:?}");
+    town.connect(BOB, CAROL);
+    town.pass(10_000);
+    assert!(town.did(ALICE).contains(&"witnessed 5".to_owned()));
+}
+
+#[test]
+fn an_invited_organisation_asks_is_voted_in_leaves_and_comes_back() {
+    let mut town = Town::new(4, 3, Config::default(), |_| {});
+    let dave = town.id(DAVE);
+    let invitation = Invitation { mesh: town.mesh, organisation: Some(dave), expires: Timestamp(1_000_000) };
+    let invitation = town.hosts[ALICE].organisation.statement(Kind::Invitation, &invitation);
+    let id = invitation.statement().id();
+    town.append(ALICE, invitation);
+    let join = Join { mesh: town.mesh, invitation: Some(id) };
+    town.append(DAVE, town.hosts[DAVE].organisation.statement(Kind::Join, &join));
+    town.pass(5_000);
+    assert_eq!(town.hosts[BOB].engine.invited().get(&dave), Some(&id), "members see whose invitation it is");
+    assert_eq!(size(&town, DAVE, ALICE), 0, "an invitation admits nobody");
+    for host in [ALICE, BOB] {
+        town.append(host, vote(&town, host, dave, Ballot::Admit));
+    }
+    town.pass(5_000);
+    assert_eq!((size(&town, DAVE, ALICE), size(&town, CAROL, DAVE)), (6, 4));
+
+    let leave = Leave { mesh: town.mesh };
+    town.append(DAVE, town.hosts[DAVE].organisation.statement(Kind::Leave, &leave));
+    town.pass(5_000);
+    for host in 0..4 {
+        assert!(!town.hosts[host].engine.membership().unwrap().contains(&dave), "host {host}");
+    }
+    observe(&mut town, ALICE, 9);
+    town.pass(5_000);
+    assert_eq!(size(&town, DAVE, ALICE), 6, "who has left is told nothing more");
+    for host in [ALICE, BOB] {
+        let again = vote(&town, host, dave, Ballot::Admit);
+        town.append(host, again);
+    }
+    town.pass(10_000);
+    assert_eq!(size(&town, DAVE, ALICE), size(&town, ALICE, ALICE), "it is back");
+}
+
+#[test]
+fn new_terms_are_in_force_everywhere_once_two_of_three_have_said_the_same() {
+    let mut town = three();
+    let terms = counterfoil_protocol::mesh::Terms {
+        freshness_s: 7,
+        ..town.hosts[ALICE].engine.membership().unwrap().charter().terms()
+    };
+    let amendment = Amendment { mesh: town.mesh, version: 1, terms };
+    for (host, freshness_s) in [(ALICE, 60), (BOB, 7)] {
+        town.append(host, town.hosts[host].organisation.statement(Kind::Amendment, &amendment));
+        town.pass(5_000);
+        for host in &town.hosts {
+            assert_eq!(host.engine.membership().unwrap().charter().freshness_s, freshness_s);
+        }
+    }
+}
+
+fn binding(town: &Town, host: usize, counter: u64, expires: u64) -> Authentic {
+    let organisation = &town.hosts[host].organisation;
+    let expires = Timestamp(expires);
+    let key = organisation.peer_key.public_key();
+    let message = NodeBinding::message(&organisation.id(), &key, counter, expires);
+    let binding = NodeBinding {
+        mesh: None,
+        peer_key: key,
+        counter,
+        expires,
+        addresses: Vec::new(),
+        peer_signature: organisation.peer_key.sign(&message),
+    };
+    organisation.statement(Kind::Node, &binding)
+}
+
+#[test]
+fn a_peer_that_was_away_beyond_its_bindings_expiry_renews_it_and_catches_up() {
+    let mut town = three();
+    let soon = town.now.timestamp().0 + 60;
+    town.append(CAROL, binding(&town, CAROL, 2, soon));
+    town.pass(5_000);
+    assert_eq!(town.hosts[ALICE].engine.peers().filter(|peer| peer.binding.is_some()).count(), 2);
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(BOB, CAROL);
+    observe(&mut town, ALICE, 1);
+    town.pass(120_000);
+    drop(town.did(ALICE));
+    town.connect(ALICE, CAROL);
+    town.pass(5_000);
+    let did = town.did(ALICE);
+    assert!(did.iter().any(|did| did.contains("has expired")), "{did:?}");
+    assert!(!did.iter().any(|did| did.contains("penalised") || did.contains("disconnect")), "{did:?}");
+    assert_eq!(size(&town, CAROL, ALICE), 4, "who does not say who it is at present is told nothing");
+    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
+    town.pass(5_000);
+    assert_eq!((size(&town, CAROL, ALICE), size(&town, ALICE, CAROL)), (5, 5));
+}
+
+#[test]
+fn a_binding_that_runs_out_on_an_open_line_ends_what_the_peer_may_hear() {
+    let mut town = three();
+    let soon = town.now.timestamp().0 + 30;
+    town.append(CAROL, binding(&town, CAROL, 2, soon));
+    town.pass(60_000);
+    let carol = town.key(CAROL);
+    let speaks = |town: &Town| {
+        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
+        peer.organisation
+    };
+    assert_eq!(speaks(&town), None);
+    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)));
+}
+
+#[test]
+fn an_old_introduction_does_not_displace_a_newer_one() {
+    let mut town = three();
+    let far = town.now.timestamp().0 + 1_000_000;
+    // What carol's node, restored from an old backup, would say again.
+    let old = {
+        let own = &town.hosts[CAROL].engine.replicas()[&town.id(CAROL)];
+        counterfoil_federation::message::Introduction {
+            mesh: town.mesh,
+            head: ByteString(own.head().unwrap().bytes().to_vec()),
+            standing: own
+                .standing()
+                .iter()
+                .map(|verified| counterfoil_federation::message::Placed {
+                    position: verified.position(),
+                    statement: ByteString(verified.bytes().to_vec()),
+                })
+                .collect(),
+        }
+    };
+    town.append(CAROL, binding(&town, CAROL, 7, far));
+    town.pass(5_000);
+    let channel = counterfoil_federation::effect::ChannelId(77_777);
+    let request = Request::Hello(Box::new(old));
+    town.give(ALICE, Input::Asked { peer: town.key(CAROL), channel, request });
+    let carol = town.hosts[ALICE].engine.peers().find(|peer| peer.key == town.key(CAROL)).unwrap();
+    assert_eq!(carol.binding, Some((7, Timestamp(far))));
+}
+
+#[test]
+fn what_is_not_there_yet_is_asked_for_again() {
+    let mut town = three();
+    // Bob tells alice of carol's head before he has what lies under it.
+    town.disconnect(ALICE, CAROL);
+    town.deaf = true;
+    observe(&mut town, CAROL, 1);
+    let head = town.hosts[CAROL].engine.replicas()[&town.id(CAROL)].head().unwrap().clone();
+    let announcement = Announcement {
+        head: ByteString(head.bytes().to_vec()),
+        cosignatures: Vec::new(),
+        inception: None,
+        succession: Vec::new(),
+        page: None,
+    };
+    let (peer, bytes) = (town.key(BOB), encode(&announcement).unwrap());
+    drop(town.did(ALICE));
+    town.give(ALICE, Input::Heard { peer, gossip: GossipId(9), topic: Topic::Heads, bytes });
+    assert_eq!(town.did(ALICE), ["accept", "ask entries 3 of 4"]);
+    assert_eq!(town.hosts[ALICE].engine.next_deadline(), Some(town.now.plus(100)));
+    town.pass(6_000);
+    assert_eq!(size(&town, ALICE, CAROL), 4);
+}
