@@ -73,7 +73,7 @@ pub struct Engine {
     pub(crate) outbox: Outbox,
     pub(crate) replicas: BTreeMap<OrganisationId, Replica>,
     pub(crate) membership: Option<Membership>,
-    sequencer: Sequencer,
+    pub(crate) sequencer: Sequencer,
     pub(crate) peers: BTreeMap<[u8; 32], Peer>,
     pub(crate) exchanges: Exchanges,
     pub(crate) targets: Targets,

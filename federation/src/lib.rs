@@ -38,6 +38,7 @@
 //! | `agreement` | what is for parties alone: who is given it, and how they get it later |
 //! | [`evidence`] | what members are asked for a decision, and how long it waits |
 //! | `pause` | intentional disconnection from one organisation |
+//! | [`usage`] | what the engine holds, counted |
 //! | [`config`] | validated limits |
 
 mod agreement;
@@ -62,6 +63,7 @@ pub mod sequencer;
 pub mod store;
 mod sync;
 pub mod time;
+pub mod usage;
 mod vector;
 mod witness;
 
@@ -71,3 +73,4 @@ pub use effect::{Effect, Event};
 pub use engine::Engine;
 pub use input::Input;
 pub use time::Millis;
+pub use usage::Usage;

@@ -1,49 +1,117 @@
 //! One organisation in the world.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use counterfoil_federation::Checked;
 use counterfoil_federation::config::Config;
 use counterfoil_federation::engine::{Engine, Identity, StartError};
 use counterfoil_federation::recover::{ground, recover};
 use counterfoil_federation::replica::Replica;
+use counterfoil_federation::{Checked, Millis};
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::proof::consistency_proof;
 use counterfoil_protocol::identity::Recovery;
-use counterfoil_protocol::ids::{MeshId, OrganisationId, Timestamp};
-use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::ids::{AuthorityId, MeshId, OrganisationId, StatementId, Timestamp, TreeSize};
+use counterfoil_protocol::keys::{PublicKey, Signer as _};
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::TestOrganisation;
 use counterfoil_protocol::test_support::recovery::recovery;
 
+use crate::adversary::Adversary;
+use crate::clock::Clock;
 use crate::disk::Disk;
+
+/// An authority that a host has issued besides its first one.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// Its number, from which its key follows.
+    pub number: u64,
+    /// Its id.
+    pub authority: AuthorityId,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
 
 /// A host: an organisation's keys, its disk, and its engine while it runs.
 pub struct Host {
     /// Keys.
     pub organisation: Arc<TestOrganisation>,
+    id: OrganisationId,
+    peer_key: PublicKey,
     /// Disk.
     pub disk: Disk,
     /// The engine; none while the host is down.
     pub engine: Option<Engine>,
+    /// Its clock.
+    pub clock: Clock,
+    /// What is wrong with it, if it is no honest one.
+    pub adversary: Option<Adversary>,
     /// How often it was started.
     pub starts: u64,
     /// How many observations it was asked to append.
     pub appended: u64,
     /// The epoch whose chain key the host has.
     pub epoch: u64,
+    /// Further authorities.
+    pub issued: Vec<Issued>,
+    /// Observations that it may recall, with the number of their artifact.
+    pub observed: Vec<(u64, StatementId)>,
+    /// When the engine is to be woken.
+    pub wake_at: Option<Millis>,
+    /// When its gossip's next heartbeat is.
+    pub heartbeat_at: Option<Millis>,
+    /// By host: the latest moment of that host of which word can have come here, in the world's time.
+    pub word: Vec<Millis>,
+    /// Organisations that are no members by the votes on this disk, with the sizes of the chains that they may have.
+    pub outsiders: BTreeMap<OrganisationId, BTreeMap<OrganisationId, TreeSize>>,
+    /// Whether somebody mends it before it runs again.
+    pub broken: bool,
 }
 
 impl Host {
     /// A host that was never started.
     pub fn new(organisation: Arc<TestOrganisation>) -> Self {
-        Self { organisation, disk: Disk::default(), engine: None, starts: 0, appended: 0, epoch: 0 }
+        let (id, peer_key) = (organisation.id(), organisation.peer_key.public_key());
+        Self {
+            organisation,
+            id,
+            peer_key,
+            disk: Disk::default(),
+            engine: None,
+            clock: Clock::default(),
+            adversary: None,
+            starts: 0,
+            appended: 0,
+            epoch: 0,
+            issued: Vec::new(),
+            observed: Vec::new(),
+            wake_at: None,
+            heartbeat_at: None,
+            word: Vec::new(),
+            outsiders: BTreeMap::new(),
+            broken: false,
+        }
     }
 
     /// The organisation's id.
-    pub fn id(&self) -> OrganisationId {
-        self.organisation.id()
+    pub const fn id(&self) -> OrganisationId {
+        self.id
+    }
+
+    /// The key of its peer.
+    pub const fn peer_key(&self) -> PublicKey {
+        self.peer_key
+    }
+
+    /// Whether it runs.
+    pub const fn runs(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Whether it does what its protocol says.
+    pub const fn is_honest(&self) -> bool {
+        self.adversary.is_none()
     }
 
     /// Goes on in a new epoch from what is on disk, as `root recover` does.
@@ -72,6 +140,31 @@ impl Host {
         Ok(head)
     }
 
+    /// An engine that goes on from what is on the disk now.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn engine_from_disk(
+        &self,
+        config: &Config,
+        mesh: &Option<(MeshId, Charter)>,
+        seed: u64,
+        checked: &Arc<Checked>,
+    ) -> Result<Engine, StartError> {
+        let mut snapshot = self.disk.snapshot();
+        snapshot.mesh = mesh.clone();
+        let identity = Identity {
+            inception: self.organisation.inception.statement().bytes().clone(),
+            chain_key: Arc::new(self.organisation.epoch_key(self.epoch)),
+            witness_key: self.organisation.witness_key.clone(),
+        };
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.starts.to_be_bytes());
+        bytes[16..].copy_from_slice(&self.id.as_bytes()[..16]);
+        Engine::sharing(config.clone(), identity, &snapshot, bytes, checked.clone())
+    }
+
     /// Starts the engine from what is on disk.
     ///
     /// # Errors
@@ -81,19 +174,11 @@ impl Host {
         config: &Config,
         mesh: &Option<(MeshId, Charter)>,
         seed: u64,
+        checked: &Arc<Checked>,
     ) -> Result<(), StartError> {
-        let mut snapshot = self.disk.snapshot();
-        snapshot.mesh = mesh.clone();
-        let identity = Identity {
-            inception: self.organisation.inception.statement().bytes().clone(),
-            chain_key: Arc::new(self.organisation.epoch_key(self.epoch)),
-            witness_key: self.organisation.witness_key.clone(),
-        };
         self.starts += 1;
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&seed.to_be_bytes());
-        bytes[8..16].copy_from_slice(&self.starts.to_be_bytes());
-        self.engine = Some(Engine::new(config.clone(), identity, &snapshot, bytes)?);
+        self.engine = Some(self.engine_from_disk(config, mesh, seed, checked)?);
+        (self.wake_at, self.heartbeat_at) = (None, None);
         Ok(())
     }
 }

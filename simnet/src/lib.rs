@@ -1,23 +1,47 @@
 //! A deterministic world: virtual time, one seed, a faulty network and faulty disks, in which the very engines run that
 //! the node drives.
 //!
-//! The same seed gives the same run. A run does mischief for a while, then heals everything and demands that all is
-//! well: every host has every head, and what was acknowledged can be proven.
+//! ```text
+//! seed -> Plan (hosts, clocks, adversaries, steps) -> run: mischief ... mend -> converge -> scan -> Report
+//!                 ^                                      |
+//!                 +----------- shrink <------------------+ the first violation
+//! ```
+//!
+//! The same plan gives the same run, byte for byte. A run does mischief for a while, then mends everything and demands
+//! that all is well: every host has every head, and what was acknowledged can be proven.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`world`] | hosts, virtual time, the event queue |
-//! | [`host`] | one organisation: its engine, its disk, its keys |
-//! | [`disk`] | what survives a crash, and what does not |
-//! | [`history`] | what was seen to happen |
-//! | [`checkers`] | the invariants, each over the history and the disks |
-//! | [`swarm`] | a seeded run: mischief, healing, checks |
-//! | [`equivocation`] | a seeded run with an organisation that shows two chains |
+//! | [`world`], `effects` | hosts, virtual time, the event queue; what effects do and what arrives |
+//! | [`network`], [`gossip`], [`clock`] | links and their faults, gossip along a mesh of bounded degree, clocks |
+//! | [`host`], [`disk`] | one organisation: its engine, its keys; what survives a crash, and what does not |
+//! | [`adversary`], [`workload`] | hosts that do wrong; what organisations have to say |
+//! | [`plan`], [`run`], [`scan`], [`shrink`] | what is done to a world, doing it, what is demanded after it, making a failure small |
+//! | [`wire`], [`history`], [`trace`] | everything said, as bytes; what was seen to happen; its digest |
+//! | [`checkers`], [`canary`] | the invariants, and a planted fault for each |
+//! | [`decide`] | decisions from what lies on a disk |
+//! | [`story`] | small worlds for tests that tell one story |
+//! | [`grow`], [`report`] | what meshes of different sizes cost, measured; as a table and a plot |
 
+pub mod adversary;
+pub mod canary;
 pub mod checkers;
+pub mod clock;
+pub mod decide;
 pub mod disk;
-pub mod equivocation;
+mod effects;
+pub mod gossip;
+pub mod grow;
 pub mod history;
 pub mod host;
-pub mod swarm;
+pub mod network;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod scan;
+pub mod shrink;
+pub mod story;
+pub mod trace;
+pub mod wire;
+pub mod workload;
 pub mod world;

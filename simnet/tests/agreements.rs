@@ -7,9 +7,10 @@ use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Acceptance, Agreement};
 use counterfoil_protocol::statement::{Authentic, Draft, Kind, Visibility};
 use counterfoil_protocol::test_support::{draft, observation};
-use counterfoil_simnet::checkers::{Violation, limited_stays_limited};
-use counterfoil_simnet::swarm::{check_all_is_well, mesh};
-use counterfoil_simnet::world::{Faults, World};
+use counterfoil_simnet::checkers::{Violation, bounds::limited_stays_limited};
+use counterfoil_simnet::network::Weather;
+use counterfoil_simnet::story::{check_all_is_well, mesh};
+use counterfoil_simnet::world::World;
 
 /// Proposed by the first of the hosts named.
 fn agreement(world: &World, parties: &[usize], until: Option<Timestamp>) -> Authentic {
@@ -139,7 +140,7 @@ fn through_crashes_partitions_and_loss_all_parties_get_it_and_nobody_else() {
         world.append(0, first);
         world.append(3, second);
         world.run_for(1_000);
-        world.faults = Faults { loss: 100, duplication: 100, delay_ms: 200 };
+        world.network.weather = Weather { loss: 100, duplication: 100, delay_ms: 200 };
         let mut said = Vec::new();
         let words = [(1, ids[0]), (2, ids[0]), (0, ids[1])];
         for n in 0..12u64 {
@@ -163,7 +164,7 @@ fn through_crashes_partitions_and_loss_all_parties_get_it_and_nobody_else() {
                 world.heal();
             }
         }
-        world.faults = Faults { loss: 0, duplication: 0, delay_ms: 20 };
+        world.network.weather = Weather { loss: 0, duplication: 0, delay_ms: 5 };
         world.heal();
         // A word that a crash took back is said again.
         for (host, id) in words {

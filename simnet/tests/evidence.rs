@@ -11,8 +11,9 @@ use counterfoil_protocol::mesh::{Acceptance, Agreement};
 use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::statement::{Draft, Kind, Visibility};
 use counterfoil_protocol::test_support::{draft, observation};
-use counterfoil_simnet::swarm::{check_all_is_well, mesh};
-use counterfoil_simnet::world::{Faults, World};
+use counterfoil_simnet::network::Weather;
+use counterfoil_simnet::story::{check_all_is_well, mesh};
+use counterfoil_simnet::world::World;
 
 /// What the `n`th test observation is about.
 fn about(n: u64) -> Vec<Subject> {
@@ -66,7 +67,7 @@ fn who_is_away_or_silent_is_named_and_nothing_waits_beyond_the_bound() {
     assert!(since > Timestamp(1000) && since < Timestamp(1012), "{since}");
     assert_eq!(answer(&world, 1, 2), Some(InquiryAnswer::Answered { named: 0, came: 0, missing: 0 }));
 
-    world.faults = Faults { loss: 1000, duplication: 0, delay_ms: 20 };
+    world.network.weather = Weather { loss: 1000, duplication: 0, delay_ms: 20 };
     gather(&mut world, 1, 2, 3_000);
     world.run_for(2_990);
     assert_eq!(answer(&world, 2, 2), None, "it waits as long as it said");

@@ -4,7 +4,7 @@
 
 use counterfoil_federation::Input;
 use counterfoil_protocol::admissibility::InquiryAnswer;
-use counterfoil_simnet::swarm::{check_all_is_well, mesh};
+use counterfoil_simnet::story::{check_all_is_well, mesh};
 use counterfoil_simnet::world::World;
 
 fn size(world: &World, host: usize, of: usize) -> usize {

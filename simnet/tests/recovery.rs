@@ -8,8 +8,9 @@ use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_simnet::checkers::{OnDisk, convergence, exposure, no_honest_conviction};
-use counterfoil_simnet::swarm::{check_all_is_well, mesh};
-use counterfoil_simnet::world::{Faults, World};
+use counterfoil_simnet::network::Weather;
+use counterfoil_simnet::story::{check_all_is_well, mesh};
+use counterfoil_simnet::world::World;
 
 fn observe(world: &mut World, host: usize, count: u64) {
     for _ in 0..count {
@@ -37,7 +38,8 @@ fn known(world: &World, host: usize) -> (usize, u64) {
 fn a_lost_head_lock_is_recovered_from_and_everybody_follows() {
     for seed in 1..=20 {
         let mut world = mesh(seed, 4).unwrap();
-        world.faults = Faults { loss: world.below(200), duplication: 100, delay_ms: 1 + world.below(300) };
+        world.network.weather =
+            Weather { loss: world.below(200), duplication: 100, delay_ms: 1 + world.below(300) };
         for epoch in 1..=2 {
             observe(&mut world, 0, 5);
             world.run_for(20_000);
@@ -54,7 +56,7 @@ fn a_lost_head_lock_is_recovered_from_and_everybody_follows() {
             world.run_for(20_000);
             assert_eq!(known(&world, 0).1, epoch);
         }
-        world.faults = Faults { loss: 0, duplication: 0, delay_ms: 20 };
+        world.network.weather = Weather { loss: 0, duplication: 0, delay_ms: 20 };
         world.heal();
         world.run_for(60_000);
         check_all_is_well(&world).unwrap_or_else(|v| panic!("seed {seed}: {}: {}", v.checker, v.text));

@@ -10,6 +10,8 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
+#[cfg(any(test, feature = "test-support"))]
+pub mod memo;
 mod prepared;
 
 pub use prepared::{Judge, PreparedKey};
@@ -77,8 +79,17 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError::Weak`].
     pub fn from_ed25519(bytes: &[u8; 32]) -> Result<Self, KeyError> {
+        #[cfg(any(test, feature = "test-support"))]
+        if let Some(key) = memo::key(bytes) {
+            return Ok(Self(key));
+        }
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::Weak)?;
-        if key.is_weak() { Err(KeyError::Weak) } else { Ok(Self(key)) }
+        if key.is_weak() {
+            return Err(KeyError::Weak);
+        }
+        #[cfg(any(test, feature = "test-support"))]
+        memo::usable(bytes, key);
+        Ok(Self(key))
     }
 
     /// The 32 bytes of the key, without its algorithm.
@@ -108,8 +119,19 @@ impl PublicKey {
     /// # Errors
     /// [`SignatureInvalid`].
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), SignatureInvalid> {
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0.verify_strict(message, &signature).map_err(|_| SignatureInvalid)
+        #[cfg(any(test, feature = "test-support"))]
+        let name = memo::name(self.as_bytes(), &signature.0, message);
+        #[cfg(any(test, feature = "test-support"))]
+        if name.as_ref().is_some_and(memo::is_known) {
+            return Ok(());
+        }
+        let parsed = ed25519_dalek::Signature::from_bytes(&signature.0);
+        self.0.verify_strict(message, &parsed).map_err(|_| SignatureInvalid)?;
+        #[cfg(any(test, feature = "test-support"))]
+        if let Some(name) = name {
+            memo::succeeded(name);
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,245 @@
+//! Decisions, made from what lies on one host's disk: folded anew, verified anew, weighed by the protocol's own function.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterfoil_federation::Millis;
+use counterfoil_protocol::actuation::Request;
+use counterfoil_protocol::actuation::request::Reversibility;
+use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
+use counterfoil_protocol::admissibility::{Basis, Decision};
+use counterfoil_protocol::identity::OrganisationState;
+use counterfoil_protocol::ids::{ByteString, OrganisationId, StatementId, Timestamp, TreeSize};
+use counterfoil_protocol::mesh::Membership;
+use counterfoil_protocol::observation::{ArtifactDigest, Subject, SubjectKey};
+use counterfoil_protocol::statement::{Payload, Statement, Verified, verify};
+
+use crate::disk::Chain;
+use crate::history::Decided;
+use crate::world::World;
+
+/// The profile that deployers have in force.
+pub const PROFILE: &str = r#"
+    id = "clinical"
+    version = 1
+    title = "Deployment on a supplier's evaluation"
+    family = "clinical"
+    actions = ["deploy/*"]
+    vetoes = ["recall", "fork"]
+    rule = "evaluation"
+    [requirements.evaluation]
+    claims = ["evaluation/*"]
+"#;
+
+/// A chain, verified statement by statement up to some size.
+pub struct Folded {
+    /// What is in force then.
+    pub state: OrganisationState,
+    /// The statements that are there.
+    pub verified: Vec<Verified>,
+}
+
+/// Verifies a chain anew, from its bytes alone.
+///
+/// # Errors
+/// The first check that fails, and where.
+pub fn fold(chain: &Chain, size: TreeSize) -> Result<Folded, String> {
+    let parse = |bytes: &std::sync::Arc<[u8]>| Statement::parse(bytes.clone()).map_err(|e| e.to_string());
+    let inception = chain.entries.first().and_then(|stored| stored.statement.as_ref());
+    let (.., inception) = inception.ok_or("the inception is missing")?;
+    let mut state = OrganisationState::from_inception(&parse(inception)?).map_err(|e| e.to_string())?;
+    let mut all = Vec::new();
+    for (stored, position) in chain.entries.iter().zip(0..size.0) {
+        let Some((.., bytes)) = &stored.statement else { continue };
+        let at = |error: String| format!("position {position}: {error}");
+        state.skip_to(TreeSize(position).next_position());
+        let authentic = state.authenticate(parse(bytes).map_err(at)?).map_err(|e| at(e.to_string()))?;
+        let verified = verify(&state, authentic).map_err(|e| at(e.to_string()))?;
+        state.apply(&verified).map_err(|e| at(e.to_string()))?;
+        all.push(verified);
+    }
+    state.skip_to(size.next_position());
+    Ok(Folded { state, verified: all })
+}
+
+/// Whether a chain is verified from its bytes, under its latest head.
+fn under_head(chain: &Chain) -> Option<(Folded, Basis)> {
+    let head = chain.head.as_ref()?;
+    let basis = Basis {
+        organisation: head.organisation(),
+        head: ByteString(head.bytes().to_vec()),
+        cosignatures: chain.cosignatures.iter().map(|line| line.as_ref().to_owned()).collect(),
+        seen: Timestamp(0),
+    };
+    Some((fold(chain, head.size()).ok()?, basis))
+}
+
+/// A request to deploy the `n`th artifact.
+pub fn request(n: u64) -> Request {
+    Request {
+        action: "deploy/simulated".into(),
+        subjects: vec![Subject::artifact(ArtifactDigest::sha256_of(&n.to_be_bytes()))],
+        actuator: "actuator".into(),
+        scopes: BTreeMap::new(),
+        predicted: BTreeMap::new(),
+        reversibility: Reversibility::Reversible,
+        harm: Vec::new(),
+        purpose: String::new(),
+    }
+}
+
+/// What a decision is computed from, in one place.
+pub struct Ground {
+    chains: BTreeMap<OrganisationId, (Folded, Basis)>,
+    decider: OrganisationId,
+    request: Request,
+    time: Timestamp,
+    mesh: Option<counterfoil_protocol::ids::MeshId>,
+    forked: BTreeSet<OrganisationId>,
+    /// What was weighed, where that is known already: a decider has statements that others have not.
+    weighed: Option<BTreeSet<StatementId>>,
+}
+
+impl Ground {
+    /// The ground of a recorded decision, rebuilt from the chains on some disk; none where they are not long enough.
+    pub fn of(
+        decision: &Decision,
+        decider: OrganisationId,
+        chains: &BTreeMap<OrganisationId, Chain>,
+    ) -> Option<Self> {
+        let mut ground = BTreeMap::new();
+        for basis in &decision.basis {
+            let head = counterfoil_protocol::chain::Head::parse(basis.head.0.as_slice()).ok()?;
+            let chain = chains.get(&basis.organisation)?;
+            if chain.entries.len() as u64 <= head.claimed_size().0.saturating_sub(1) {
+                return None;
+            }
+            let folded = fold(chain, head.claimed_size()).ok()?;
+            ground.insert(basis.organisation, (folded, basis.clone()));
+        }
+        let weighed: BTreeSet<StatementId> = decision.evidence.iter().map(|item| item.statement).collect();
+        let here = |id: &StatementId| {
+            ground.values().any(|(folded, _): &(Folded, Basis)| folded.verified.iter().any(|v| v.id() == *id))
+        };
+        if !weighed.iter().all(here) {
+            return None;
+        }
+        Some(Self {
+            chains: ground,
+            weighed: Some(weighed),
+            decider,
+            request: decision.request.clone(),
+            time: decision.time,
+            mesh: decision.mesh,
+            forked: decision.forked.iter().copied().collect(),
+        })
+    }
+
+    /// Says when a chain's head was last confirmed.
+    pub fn confirm(&mut self, organisation: &OrganisationId, seen: Timestamp) {
+        if let Some((_, basis)) = self.chains.get_mut(organisation) {
+            basis.seen = seen;
+        }
+    }
+
+    /// Organisations whose chains are known.
+    pub fn organisations(&self) -> Vec<OrganisationId> {
+        self.chains.keys().copied().collect()
+    }
+
+    /// Decides; with the evidence in the opposite order where `backwards`.
+    pub fn decide(&self, backwards: bool) -> Option<Decision> {
+        let views = self.chains.iter().map(|(organisation, (folded, basis))| {
+            let standing = folded.verified.iter().filter(|verified| verified.kind().is_standing()).collect();
+            (*organisation, ChainView { state: &folded.state, standing, basis: basis.clone() })
+        });
+        let all = self.chains.values().flat_map(|(folded, _)| &folded.verified);
+        let evidence = all.filter(|v| match &self.weighed {
+            Some(weighed) => weighed.contains(&v.id()),
+            None => matches!(v.payload(), Payload::Observation(_) | Payload::Link(_)),
+        });
+        let mut evidence: Vec<&Verified> = evidence.collect();
+        if backwards {
+            evidence.reverse();
+        }
+        let inputs = Inputs {
+            decider: self.decider,
+            request: self.request.clone(),
+            time: self.time,
+            mesh: self.mesh,
+            chains: views.collect(),
+            inquiries: Vec::new(),
+            evidence,
+            forked: self.forked.clone(),
+        };
+        decide(&inputs).ok().map(|(decision, _)| decision)
+    }
+}
+
+/// The membership that the votes on a disk give.
+pub fn membership(world: &World, index: usize) -> Option<Membership> {
+    let (mesh, charter) = world.mesh()?;
+    let host = world.hosts.get(index)?;
+    let mut membership = Membership::new(*mesh, charter.clone());
+    for chain in host.disk.chains().values() {
+        let has_vote = |stored: &std::sync::Arc<crate::disk::Stored>| {
+            let kind = stored.statement.as_ref().map(|(_, kind, ..)| *kind);
+            kind == Some(counterfoil_protocol::statement::Kind::Admission)
+        };
+        if !chain.entries.iter().any(has_vote) {
+            continue;
+        }
+        for verified in fold(chain, TreeSize(chain.entries.len() as u64)).ok()?.verified {
+            membership.take(&verified);
+        }
+    }
+    for organisation in host.disk.proofs().keys() {
+        membership.expose(*organisation);
+    }
+    Some(membership)
+}
+
+/// A host decides about the `n`th artifact on the evidence of a supplier, with what its disk and its engine have.
+pub fn decide_at(world: &World, index: usize, supplier: usize, n: u64) -> Option<Decided> {
+    let host = world.hosts.get(index)?;
+    let engine = host.engine.as_ref()?;
+    let me = host.id();
+    let now = host.clock.read(world.now()).timestamp();
+    let supplier = world.hosts.get(supplier)?.id();
+    let founder = world.hosts.first()?.id();
+    let mut chains = BTreeMap::new();
+    for organisation in BTreeSet::from([me, supplier, founder]) {
+        let (folded, mut basis) = under_head(host.disk.chains().get(&organisation)?)?;
+        basis.seen = if organisation == me { now } else { seen(engine, &organisation)?.timestamp() };
+        chains.insert(organisation, (folded, basis));
+    }
+    let recalled = recalls(&chains);
+    let (mesh, charter) = world.mesh()?;
+    let forked = host.disk.proofs().keys().copied().collect();
+    let (request, mesh) = (request(n), Some(*mesh));
+    let ground = Ground { chains, decider: me, request, time: now, mesh, forked, weighed: None };
+    let decision = ground.decide(false)?;
+    let heard = world.hosts.iter().zip(host.word.iter().chain(std::iter::repeat(&Millis(0))));
+    let heard = heard.map(|(other, at)| (other.id(), host.clock.read(*at))).collect();
+    let freshness_s = charter.freshness_s;
+    Some(Decided { host: index, organisation: me, decision, heard, recalled, freshness_s })
+}
+
+fn seen(
+    engine: &counterfoil_federation::Engine,
+    organisation: &OrganisationId,
+) -> Option<counterfoil_federation::Millis> {
+    engine.replicas().get(organisation).map(|replica| replica.seen)
+}
+
+fn recalls(
+    chains: &BTreeMap<OrganisationId, (Folded, Basis)>,
+) -> BTreeMap<StatementId, BTreeSet<SubjectKey>> {
+    let all = chains.values().flat_map(|(folded, _)| &folded.verified);
+    let recalled = all.filter_map(|verified| match verified.payload() {
+        Payload::Recall(recall) => {
+            Some((recall.statement, recall.subjects.iter().map(Subject::key).collect()))
+        }
+        _ => None,
+    });
+    recalled.collect()
+}
