@@ -18,7 +18,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use counterfoil_protocol::admissibility::structure::Tree;
-use counterfoil_protocol::admissibility::{Case, Expressions, evaluate, evaluate_with};
+use counterfoil_protocol::admissibility::{Case, Evaluator, evaluate};
 use counterfoil_protocol::test_support::gate;
 use report::Times;
 
@@ -92,31 +92,48 @@ fn explanations(measured: &mut Measured) -> bool {
     held
 }
 
+/// One request after the other about the same 64 subjects, a minute between each and the next: what a runtime asks.
+struct Stream {
+    cases: Vec<Case>,
+    next: usize,
+}
+
+impl Stream {
+    fn new(cases: impl Iterator<Item = Case>) -> Self {
+        Self { cases: cases.collect(), next: 0 }
+    }
+
+    fn next(&mut self) -> &Case {
+        self.next += 1;
+        let place = self.next % self.cases.len();
+        let case = &mut self.cases[place];
+        case.time = gate::NOW.plus(60 * (self.next as u64 % 1440));
+        case
+    }
+}
+
 /// Whole decisions: 20 pieces of evidence, three profiles that all have to admit.
 fn decisions(measured: &mut Measured) -> bool {
-    let cases: Vec<Case> = (0..64).map(gate::case).collect();
-    let mut next = 0;
-    let mut turn = || {
-        next = (next + 1) % cases.len();
-        &cases[next]
-    };
+    let mut stream = Stream::new((0..64).map(gate::case));
+    let mut evaluator = Evaluator::default();
     let bar = Some(Duration::from_millis(1));
     let what = "20 pieces of evidence, 3 profiles";
-    let held = measure(measured, what, 20_000, bar, || evaluate(turn()).expect("a verdict"));
+    let held = measure(measured, what, 20_000, bar, || evaluator.evaluate(stream.next()).expect("a verdict"));
     measure(measured, "the same, with the verdict's bytes", 20_000, None, || {
-        evaluate(turn()).expect("a verdict").to_bytes().expect("its bytes")
+        evaluator.evaluate(stream.next()).expect("a verdict").to_bytes().expect("its bytes")
     });
-    let mut expressions = Expressions::default();
-    let mut cases = cases.clone();
+    measure(measured, "the same, about what was not asked before", 20_000, None, || {
+        evaluate(stream.next()).expect("a verdict")
+    });
+    let mut cases: Vec<Case> = (0..64).map(gate::case).collect();
     for case in &mut cases {
         for requirement in case.profiles.iter_mut().flat_map(|one| one.profile.requirements.values_mut()) {
             requirement.expression = Some("age_days < 400 && !adverse".into());
         }
     }
-    let mut next = 0;
+    let mut stream = Stream::new(cases.into_iter());
     measure(measured, "the same, with an expression over each piece", 5_000, None, || {
-        next = (next + 1) % cases.len();
-        evaluate_with(&cases[next], &mut expressions).expect("a verdict")
+        evaluator.evaluate(stream.next()).expect("a verdict")
     });
     held
 }

@@ -72,6 +72,8 @@ pub const EXPRESSION_SUMS_MAX: usize = 16;
 pub const EXPRESSION_VALUES_MAX: usize = 4096;
 /// Most compiled expressions that are kept for later decisions.
 pub const EXPRESSIONS_KEPT_MAX: usize = 4096;
+/// Most pieces of evidence in the cases that are kept prepared for later decisions.
+pub const PREPARED_EVIDENCE_MAX: usize = 4096;
 /// Largest item of a bundle, in bytes: a manifest that names very many statements.
 pub const BUNDLE_ITEM_BYTES_MAX: usize = 16 << 20;
 /// Statements of a bundle that a verifier keeps while it reads on, in bytes. Of what exceeds this it keeps what other
@@ -99,6 +101,7 @@ const _: () =
 const _: () = assert!(SUCCESSION_BYTES_MAX < STATEMENT_BYTES_MAX);
 const _: () = assert!(RECOVERY_ASKED_MAX * 34 + HEAD_BYTES_MAX < SUCCESSION_BYTES_MAX / 4);
 const _: () = assert!(PAYLOAD_BYTES_MAX < STATEMENT_BYTES_MAX);
+const _: () = assert!(EVIDENCE_MAX <= PREPARED_EVIDENCE_MAX);
 const _: () = assert!(PROFILES_MAX * REQUIREMENTS_MAX <= EXPRESSIONS_KEPT_MAX);
 const _: () = assert!(HEAD_BYTES_MAX + NOTE_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(REFS_MAX * 40 < STATEMENT_BYTES_MAX - PAYLOAD_BYTES_MAX + PAYLOAD_BYTES_MAX / 2);

@@ -200,7 +200,7 @@ fn outcome(supplier: &mut Chain, decider: &mut Chain, at: Timestamp) -> (Mode, O
     let considered = &verdict.profiles[0].requirements["shown"].considered;
     assert_eq!(considered.len(), 1);
     let refused = considered[0].refused.iter().find(|reason| reason.code == "agreement");
-    (verdict.mode, refused.map(|reason| reason.text.clone()))
+    (verdict.mode, refused.map(|reason| reason.text.to_string()))
 }
 
 #[test]

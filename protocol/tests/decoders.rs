@@ -161,8 +161,8 @@ fn verdict(statement: StatementId) -> Verdict {
             organisation: statement.into(),
             relation: EvidenceRelation::Reached(vec![EdgeKind::DerivedFrom]),
             translation: None,
-            weighed: Weighed { weight: WEIGHT, derivation: vec![step] },
-            refused: vec![reason("too-old")],
+            weighed: Weighed { weight: WEIGHT, derivation: vec![step].into() },
+            refused: vec![reason("too-old")].into(),
         }],
     };
     let veto = Finding {
@@ -191,9 +191,9 @@ fn verdict(statement: StatementId) -> Verdict {
             vetoes: vec![veto],
         }],
         necessary: vec![authority],
-        sufficient: vec![SufficientSet { statements: vec![statement], authorities: vec![authority] }],
+        sufficient: vec![SufficientSet { statements: vec![statement], authorities: vec![authority] }].into(),
         sufficient_count: Some(SetCount::from(65)),
-        missing: vec![vec![missing]],
+        missing: vec![vec![missing]].into(),
         missing_count: Some(SetCount::from(1)),
         truncated: true,
         weight: Some(WEIGHT),
@@ -229,7 +229,7 @@ const WEIGHT: Weight = Weight {
     corroboration: Ppm::ZERO,
 };
 
-fn reason(code: &str) -> Reason {
+fn reason(code: &'static str) -> Reason {
     Reason { code: code.into(), text: "because".into() }
 }
 

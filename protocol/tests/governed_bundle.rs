@@ -82,7 +82,7 @@ fn an_override_is_replayed_with_its_budget_and_waits_for_its_review() {
     // The third is one too many, and what no authority with a budget signed is none.
     let third = world.overrides(&key, &request);
     let spent = world.would_decide(request.clone(), &[third]).1;
-    assert_eq!((spent.mode, spent.reasons.last().unwrap().code.as_str()), (Mode::Defer, "override-budget"));
+    assert_eq!((spent.mode, spent.reasons.last().unwrap().code.as_ref()), (Mode::Defer, "override-budget"));
     let steward = world.chain.say(Kind::Override, &Override::of(&request, "mass casualty"));
     let unbudgeted = world.would_decide(request.clone(), &[steward]).1;
     assert_eq!(unbudgeted.reasons.last().unwrap().code, "override-credential");

@@ -169,7 +169,8 @@ fn the_latest_recognition_that_covers_it_decides_also_one_that_takes_back() {
     let (_, verdict) = story.decide().unwrap();
     let item = &considered(&verdict)[0];
     assert_eq!((verdict.mode, item.weighed.weight.authority.get()), (Mode::Continue, 300_000));
-    let step = item.weighed.derivation.iter().find(|step| step.dimension == Dimension::Authority).unwrap();
+    let steps = item.weighed.derivation.steps();
+    let step = steps.iter().find(|step| step.dimension == Dimension::Authority).unwrap();
     assert!(step.found.ends_with("conformity-assessor, 0 levels below the root, capped by its recognition"));
 }
 

@@ -57,7 +57,7 @@ fn compare(case: &Case, verdict: &Verdict, expected: &Expected) {
             let name = (profile.profile.clone(), name.clone());
             assert_eq!(requirement.state, expected.requirements[&name], "{name:?}");
             for item in &requirement.considered {
-                let codes: BTreeSet<&str> = item.refused.iter().map(|reason| reason.code.as_str()).collect();
+                let codes: BTreeSet<&str> = item.refused.iter().map(|reason| &*reason.code).collect();
                 let (weight, refused) = &expected.considered[&(name.clone(), item.statement)];
                 assert_eq!((&parts(&item.weighed.weight), &codes), (weight, refused), "{name:?} {item:?}");
                 considered += 1;
@@ -72,7 +72,7 @@ fn compare(case: &Case, verdict: &Verdict, expected: &Expected) {
     let sufficient = verdict.sufficient.iter().map(|set| set.statements.iter().copied().collect()).collect();
     check_sets(sufficient, &expected.sufficient);
     assert_eq!(verdict.sufficient_count, if is_admitted { count(expected.sufficient.len()) } else { None });
-    for set in &verdict.sufficient {
+    for set in verdict.sufficient.iter() {
         let behind =
             |id: &StatementId| case.evidence.iter().find(|item| item.statement == *id).unwrap().authority;
         let authorities: BTreeSet<_> = set.statements.iter().map(behind).collect();

@@ -185,7 +185,7 @@ proptest! {
                 let within = |dimension: &Dimension| weighed.weight.component(*dimension) <= Ppm::FULL;
                 prop_assert!(Dimension::ALL.iter().all(within));
                 let last = |dimension: &Dimension| {
-                    weighed.derivation.iter().rfind(|step| step.dimension == *dimension).map(|step| step.value)
+                    weighed.derivation.steps().iter().rfind(|step| step.dimension == *dimension).map(|step| step.value)
                 };
                 let is_explained = |d: &Dimension| last(d) == Some(weighed.weight.component(*d));
                 prop_assert!(Dimension::ALL.iter().all(is_explained));

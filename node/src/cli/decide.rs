@@ -158,7 +158,7 @@ impl Why {
         for inquiry in &decided.inquiries {
             context.out.detail(asked(&decided, inquiry));
         }
-        for set in &decided.verdict.sufficient {
+        for set in decided.verdict.sufficient.iter() {
             let names: Vec<String> = set.authorities.iter().map(|id| name(&decided, id)).collect();
             context.out.detail(format!("enough would be: {}", names.join(" and ")));
         }
@@ -186,12 +186,12 @@ impl Why {
                         }
                     }
                     if self.weights {
-                        for step in &item.weighed.derivation {
+                        for step in item.weighed.derivation.steps().iter() {
                             let (dimension, value) = (step.dimension.name(), step.value.get());
                             context.out.detail(format!("    {dimension}: {} -> {value}", step.found));
                         }
                     }
-                    for reason in &item.refused {
+                    for reason in item.refused.iter() {
                         context.out.detail(format!("    not accepted: {} [{}]", reason.text, reason.code));
                     }
                 }

@@ -114,8 +114,8 @@ impl Node {
         }
         let inputs = gathered.inputs(self.organisation(), request, time);
         let (decision, verdict) = {
-            let mut expressions = self.expressions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            decide_with(&inputs, &mut expressions)?
+            let mut evaluator = self.evaluator.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            decide_with(&inputs, &mut evaluator)?
         };
         let (mut recorded, mut permit) = (None, None);
         if !dry_run {

@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use counterfoil_federation::Config;
-use counterfoil_protocol::admissibility::Expressions;
+use counterfoil_protocol::admissibility::Evaluator;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::statement::{Verified, verify};
@@ -78,8 +78,8 @@ pub struct Node {
     agents: Mutex<Vec<JoinHandle<()>>>,
     /// One decision, permit or effect at a time: what one records, the next takes into account.
     acting: Mutex<()>,
-    /// Expressions of profiles, compiled.
-    expressions: Mutex<Expressions>,
+    /// What is kept from one decision to the next.
+    evaluator: Mutex<Evaluator>,
     /// One checkpoint is witnessed at a time.
     witnessing: Mutex<()>,
     stopping: AtomicBool,
@@ -109,7 +109,7 @@ impl Node {
             network: Mutex::new(None),
             agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
-            expressions: Mutex::default(),
+            evaluator: Mutex::default(),
             witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),
         });

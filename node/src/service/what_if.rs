@@ -8,7 +8,7 @@ use counterfoil_protocol::admissibility::scenario::{Setting, read_evidence};
 use counterfoil_protocol::admissibility::what_if::{
     Comparison, Difference, Supposition, difference, what_if, with_profile,
 };
-use counterfoil_protocol::admissibility::{Decision, Profile, Verdict, evaluate};
+use counterfoil_protocol::admissibility::{Decision, Evaluator, Profile, Verdict};
 use counterfoil_protocol::chain::head::Head;
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
@@ -148,6 +148,7 @@ impl Node {
             summary: BTreeMap::new(),
             truncated: false,
         };
+        let mut evaluator = Evaluator::default();
         for position in 0..covered(&view, &organisation).0 {
             let position = Position(position);
             let Some(StoredEntry::Statement(bytes)) = self.store().entry(&organisation, position)? else {
@@ -167,7 +168,7 @@ impl Node {
                 shadow.truncated = true;
                 break;
             }
-            let one = self.shadowed(&view, statement.id(), &decision, &profile);
+            let one = self.shadowed(&view, statement.id(), &decision, &profile, &mut evaluator);
             let after = one.after.map_or("unknown", Mode::name);
             *shadow.summary.entry(format!("{} -> {after}", one.before)).or_default() += 1;
             shadow.decisions.push(one);
@@ -175,16 +176,24 @@ impl Node {
         Ok(shadow)
     }
 
-    fn shadowed(&self, view: &View, id: StatementId, decision: &Decision, profile: &Profile) -> Shadowed {
+    fn shadowed(
+        &self,
+        view: &View,
+        id: StatementId,
+        decision: &Decision,
+        profile: &Profile,
+        evaluator: &mut Evaluator,
+    ) -> Shadowed {
         let outcome = self.frozen(view, decision).and_then(|gathered| {
             let inputs = gathered.inputs(self.organisation(), decision.request.clone(), decision.time);
             let recorded = case(&inputs)?;
             let wrong = |error: counterfoil_protocol::admissibility::evaluate::CaseError| {
                 ServiceError::refused("case", error.to_string())
             };
-            let before = evaluate(&recorded).map_err(wrong)?;
+            let before = evaluator.evaluate(&recorded).map_err(wrong)?;
             check_same(decision, &before)?;
-            let after = evaluate(&with_profile(recorded, decision.activation, profile)).map_err(wrong)?;
+            let supposed = with_profile(recorded, decision.activation, profile);
+            let after = evaluator.evaluate(&supposed).map_err(wrong)?;
             Ok((before, after))
         });
         let (time, action) = (decision.time, decision.request.action.clone());
@@ -195,7 +204,7 @@ impl Node {
                 action,
                 before: decision.mode,
                 after: Some(after.mode),
-                reasons: after.reasons.iter().map(|reason| reason.text.clone()).collect(),
+                reasons: after.reasons.iter().map(|reason| reason.text.to_string()).collect(),
                 difference: Some(difference(&before, &after)),
             },
             Err(error) => Shadowed {

@@ -1,5 +1,7 @@
 //! What a case consists of.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{AuthorityKind, Standing};
@@ -78,7 +80,7 @@ pub enum Freshness {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Crossing {
     /// What the recognition made of its terms.
-    pub translation: Option<Translation>,
+    pub translation: Option<Arc<Translation>>,
     /// The most that its signer counts for in the dimension of authority.
     pub authority_cap: Option<Ppm>,
     /// Why the agreement that it is limited to does not let it be used.

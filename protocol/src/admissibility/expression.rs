@@ -15,7 +15,6 @@ use cel::{Context, Env, ExecutionError, Program};
 
 use super::source::did_you_mean;
 use crate::codec::Value;
-use crate::ids::Timestamp;
 use crate::limits::{EXPRESSION_DEPTH_MAX, EXPRESSION_SUMS_MAX, EXPRESSION_VALUES_MAX, EXPRESSIONS_KEPT_MAX};
 use crate::observation::Observation;
 
@@ -137,19 +136,18 @@ impl Expression {
         Ok(Self(program))
     }
 
-    /// Whether `observation` satisfies it at `time`: `content` and `metrics` are maps, `claim` text, `adverse` boolean,
-    /// `age_days` a number.
+    /// Whether `observation` satisfies it at an age in days: `content` and `metrics` are maps, `claim` text, `adverse`
+    /// boolean, `age_days` a number.
     ///
     /// # Errors
     /// Why it could not be evaluated, which counts as not satisfied.
-    pub fn holds(&self, observation: &Observation, time: Timestamp) -> Result<bool, Undecided> {
+    pub fn holds(&self, observation: &Observation, age_days: u64) -> Result<bool, Undecided> {
         let mut values = 0;
         observation.content.values().for_each(|value| count(value, &mut values));
         if values > EXPRESSION_VALUES_MAX {
             return Err(Undecided::TooMuch);
         }
         let mut context = Context::with_env(Arc::clone(&LIBRARY));
-        let age_days = time.since(observation.effective) / 86_400;
         let content: std::collections::HashMap<String, cel::Value> =
             observation.content.iter().map(|(name, value)| (name.clone(), to_cel(value))).collect();
         let metrics: std::collections::HashMap<String, i64> =
@@ -360,7 +358,7 @@ mod tests {
             ("content.map + content.map == 1", Err("a value has another type than it needs".into())),
             ("content.grade", Err("it is neither true nor false".into())),
         ] {
-            let found = Expression::compile(text).unwrap().holds(&about, Timestamp(1));
+            let found = Expression::compile(text).unwrap().holds(&about, 0);
             assert_eq!(found.map_err(|why| why.to_string()), expected, "{text}");
         }
     }

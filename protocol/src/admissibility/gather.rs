@@ -4,15 +4,16 @@
 //! that what is decided depends on nothing that the decision does not record.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
 use super::declared;
 use super::dispute;
-use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate_with};
+use super::evaluate::{Case, CaseError, DeclaredProfile};
+use super::evaluator::Evaluator;
 use super::evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
-use super::expression::Expressions;
 use super::verdict::Verdict;
 use crate::actuation::Request;
 use crate::chain::cosignature::{self, Cosignature};
@@ -166,20 +167,20 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
 /// # Errors
 /// [`GatherError`].
 pub fn decide(inputs: &Inputs<'_>) -> Result<(Decision, Verdict), GatherError> {
-    decide_with(inputs, &mut Expressions::default())
+    decide_with(inputs, &mut Evaluator::default())
 }
 
-/// The same, with expressions that are kept from one decision to the next.
+/// The same, with what is kept from one decision to the next.
 ///
 /// # Errors
 /// See [`decide`].
 pub fn decide_with(
     inputs: &Inputs<'_>,
-    expressions: &mut Expressions,
+    evaluator: &mut Evaluator,
 ) -> Result<(Decision, Verdict), GatherError> {
     let own = inputs.chains.get(&inputs.decider).ok_or(GatherError::NoDecider(inputs.decider))?;
     let (activation, _) = activation(own).ok_or(GatherError::NoActivation)?;
-    let verdict = evaluate_with(&case(inputs)?, expressions)?;
+    let verdict = evaluator.evaluate(&case(inputs)?)?;
     let bytes = verdict.to_bytes().map_err(|_| GatherError::NoActivation)?;
     let mut evidence: Vec<EvidenceRef> = inputs
         .evidence
@@ -356,7 +357,7 @@ impl<'a, 'b> Context<'a, 'b> {
         let covers = |r: &Recognition| r.organisation == organisation && r.covers(role, claim);
         match self.recognitions.iter().rev().find(|(_, recognition)| covers(recognition)) {
             Some((id, recognition)) if !recognition.withdrawn => {
-                let translation = recognition.translate(*id, role, claim);
+                let translation = recognition.translate(*id, role, claim).map(Arc::new);
                 let authority_cap = recognition.authority_cap;
                 (RecognitionStanding::Recognised(*id), Crossing { translation, authority_cap, barred: None })
             }

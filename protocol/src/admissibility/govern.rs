@@ -6,9 +6,12 @@
 //!                   --> stage --> override --> verdict
 //! ```
 
-use super::evaluate::{Case, CaseError, DeclaredProfile, compose, reason};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::conclude::admits;
+use super::evaluate::{Case, CaseError};
 use super::profile::{Profile, ScopeLimit};
-use super::structure::Tree;
 use super::verdict::{Outcome, ProfileOutcome, Reason, RequirementState, Verdict};
 use crate::actuation::governance::{Governed, OrderingRuling, OverrideRuling, StageRuling};
 use crate::actuation::overriding::{OverridePolicy, OverrideRefusal};
@@ -21,11 +24,7 @@ use crate::limits::ACTION_CLASSES_MAX;
 ///
 /// # Errors
 /// [`CaseError::TooMany`] declarations.
-pub(super) fn govern(
-    case: &Case,
-    profiles: &[&DeclaredProfile],
-    verdict: Verdict,
-) -> Result<Verdict, CaseError> {
+pub(super) fn govern(case: &Case, profiles: Vec<&Profile>, verdict: Verdict) -> Result<Verdict, CaseError> {
     let classes: Vec<StatementId> =
         case.governance.classes_of(&case.request.action).iter().map(|class| class.statement).collect();
     if classes.len() > ACTION_CLASSES_MAX {
@@ -41,7 +40,6 @@ pub(super) fn govern(
         degraded: false,
         overridden: None,
     };
-    let profiles = profiles.iter().map(|declared| &declared.profile).collect();
     let mut governing = Governing { case, profiles, verdict, ruling };
     governing.run();
     Ok(governing.finish())
@@ -80,8 +78,8 @@ impl<'a> Governing<'a> {
         self.verdict
     }
 
-    fn say(&mut self, code: &str, text: String) {
-        self.verdict.reasons.push(reason(code, text));
+    fn say(&mut self, code: &'static str, text: impl Into<Cow<'static, str>>) {
+        self.verdict.reasons.push(Reason::new(code, text));
     }
 
     fn proceeds(&self) -> bool {
@@ -138,13 +136,11 @@ impl<'a> Governing<'a> {
 
     /// Whether the profiles together would admit if those that count here did and no other.
     fn admits(&self, counts: impl Fn(&ProfileOutcome, &Profile) -> bool) -> bool {
-        let outcomes = || self.verdict.profiles.iter();
-        let ids: Vec<&str> = outcomes().map(|profile| profile.profile.as_str()).collect();
-        let trees = outcomes()
-            .zip(&self.profiles)
-            .map(|(outcome, profile)| if counts(outcome, profile) { Tree::True } else { Tree::False })
-            .collect();
-        compose(&self.case.composition, &ids, trees).is_ok_and(|tree| tree.evaluate(&|_| false))
+        let outcomes = self.verdict.profiles.iter().zip(&self.profiles);
+        admits(
+            &self.case.composition,
+            outcomes.map(|(outcome, profile)| (profile.id.as_str(), counts(outcome, profile))),
+        )
     }
 
     /// Something is missing.
@@ -192,7 +188,7 @@ impl<'a> Governing<'a> {
             }
         }
         if scopes.is_empty() || scopes.values().any(Vec::is_empty) {
-            self.say("nothing-left", "what may go ahead without this evidence was not requested".into());
+            self.say("nothing-left", "what may go ahead without this evidence was not requested");
             return;
         }
         self.ruling.degraded = true;
@@ -200,8 +196,7 @@ impl<'a> Governing<'a> {
         self.grant(scopes);
         self.say(
             "degraded",
-            "evidence cannot be relied on at present; the profiles let a declared part go ahead without it"
-                .into(),
+            "evidence cannot be relied on at present; the profiles let a declared part go ahead without it",
         );
     }
 
@@ -216,6 +211,10 @@ impl<'a> Governing<'a> {
     }
 
     fn ask_for_a_person(&mut self, orderings: &[(&HarmOrdering, usize)]) {
+        let asking = orderings
+            .iter()
+            .find(|(ordering, gravity)| ordering.reaches(*gravity, ordering.human_role_from.as_ref()));
+        let Some((ordering, gravity)) = asking else { return };
         let accepted = self
             .verdict
             .profiles
@@ -231,17 +230,12 @@ impl<'a> Governing<'a> {
         if accepted.map(|considered| considered.authority).any(is_person) {
             return;
         }
-        let asking = orderings
-            .iter()
-            .find(|(ordering, gravity)| ordering.reaches(*gravity, ordering.human_role_from.as_ref()));
-        if let Some((ordering, gravity)) = asking {
-            let (jurisdiction, of) = (&ordering.jurisdiction, ordering.order.len());
-            let text = format!(
-                "the harm has gravity {gravity} of {of} in {jurisdiction}, where a person in a role has to be among the \
-                 authorities: an observation by one that a requirement accepts would turn it"
-            );
-            self.defer("human-role", text);
-        }
+        let (jurisdiction, of) = (&ordering.jurisdiction, ordering.order.len());
+        let text = format!(
+            "the harm has gravity {gravity} of {of} in {jurisdiction}, where a person in a role has to be among the \
+             authorities: an observation by one that a requirement accepts would turn it"
+        );
+        self.defer("human-role", text);
     }
 
     /// Limits the action to its current stage.
@@ -314,11 +308,11 @@ impl<'a> Governing<'a> {
         may_override(self.case, &self.verdict, self.ruling.reversibility)
     }
 
-    fn defer(&mut self, code: &str, text: String) {
+    fn defer(&mut self, code: &'static str, text: String) {
         let verdict = &mut self.verdict;
         verdict.mode = Mode::Defer;
         verdict.necessary.clear();
-        verdict.sufficient.clear();
+        verdict.sufficient = Arc::default();
         (verdict.sufficient_count, verdict.weight, verdict.truncated) = (None, None, false);
         let nothing = self.case.request.scopes.keys().map(|dimension| (dimension.clone(), Vec::new()));
         self.grant(nothing.collect());
@@ -358,7 +352,7 @@ pub fn may_override(
 }
 
 fn refused(refusal: &OverrideRefusal) -> Reason {
-    reason(refusal.check(), refusal.to_string())
+    Reason::new(refusal.check(), refusal.to_string())
 }
 
 fn state(outcome: &ProfileOutcome, requirement: &str) -> RequirementState {

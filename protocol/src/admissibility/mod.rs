@@ -10,7 +10,8 @@
 //! | [`gather`] | from chains and statements to a case |
 //! | [`declared`] | from chains to what governs an action besides profiles |
 //! | [`dispute`] | disputes of what a decision rests on |
-//! | [`mod@evaluate`] | from a case to a verdict |
+//! | [`mod@evaluate`], `prepare`, `conclude` | from a case to a verdict: what does not change, what does, what follows |
+//! | [`evaluator`] | for whoever decides about the same again and again |
 //! | [`govern`] | what governs the action, applied to what the profiles say |
 //! | [`scenario`] | situations in files, with the verdicts that are expected |
 //! | [`what_if`] | the same decision under other circumstances, or another profile |
@@ -19,6 +20,7 @@
 //! | `product`, `diagram`, [`mod@count`] | the minimal sets, and how many they are: directly, or all at once |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
 
+mod conclude;
 pub mod count;
 pub mod decision;
 pub mod declared;
@@ -26,10 +28,12 @@ mod diagram;
 pub mod diff;
 pub mod dispute;
 pub mod evaluate;
+pub mod evaluator;
 pub mod evidence;
 pub mod expression;
 pub mod gather;
 pub mod govern;
+mod prepare;
 mod product;
 pub mod profile;
 pub mod scenario;
@@ -40,10 +44,10 @@ pub mod what_if;
 
 pub use count::SetCount;
 pub use decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, InquiryAnswer};
-pub use evaluate::{Case, DeclaredProfile, evaluate, evaluate_with};
+pub use evaluate::{Case, DeclaredProfile, evaluate};
+pub use evaluator::Evaluator;
 pub use evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
 };
-pub use expression::Expressions;
 pub use profile::{Composition, Profile, ProfileError, Requirement, Rule};
 pub use verdict::Verdict;

@@ -582,9 +582,9 @@ impl Scenario {
     fn failures(&self, profile: &Profile, verdict: &Verdict) -> Vec<String> {
         let expected = &self.expected;
         let mut failures = Vec::new();
-        let said: BTreeSet<&str> = verdict.reasons.iter().map(|reason| reason.code.as_str()).collect();
+        let said: BTreeSet<&str> = verdict.reasons.iter().map(|reason| &*reason.code).collect();
         if verdict.mode != expected.mode {
-            let why: Vec<&str> = verdict.reasons.iter().map(|reason| reason.text.as_str()).collect();
+            let why: Vec<&str> = verdict.reasons.iter().map(|reason| &*reason.text).collect();
             failures.push(format!("expected {}, found {}: {}", expected.mode, verdict.mode, why.join("; ")));
         }
         let requirements = || verdict.profiles.iter().flat_map(|outcome| &outcome.requirements);
@@ -609,8 +609,8 @@ impl Scenario {
         }
         let refused: BTreeSet<&str> = requirements()
             .flat_map(|(_, outcome)| &outcome.considered)
-            .flat_map(|considered| &considered.refused)
-            .map(|reason| reason.code.as_str())
+            .flat_map(|considered| considered.refused.iter())
+            .map(|reason| &*reason.code)
             .collect();
         for code in &expected.reasons {
             if !said.contains(code.as_str()) && !refused.contains(code.as_str()) {

@@ -1,8 +1,11 @@
 //! The verdict: what was decided, on whose authority, and what is missing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::count::SetCount;
 use super::evidence::{Finding, Relation};
@@ -63,13 +66,13 @@ pub struct Considered {
     /// How it relates to the subject.
     pub relation: Relation,
     /// What a recognition made of its terms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub translation: Option<Translation>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "shared::option")]
+    pub translation: Option<Arc<Translation>>,
     /// Its weight, with the derivation.
     pub weighed: Weighed,
     /// Why it was refused; accepted where there is no reason.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<Reason>,
+    #[serde(default, skip_serializing_if = "Reasons::is_empty")]
+    pub refused: Reasons,
 }
 
 /// A reason with its code, for programs, and its words.
@@ -77,9 +80,52 @@ pub struct Considered {
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     /// Stable code in kebab case.
-    pub code: String,
+    pub code: Cow<'static, str>,
     /// What is so.
-    pub text: String,
+    pub text: Cow<'static, str>,
+}
+
+impl Reason {
+    pub(super) fn new(code: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: code.into(), text: text.into() }
+    }
+}
+
+/// Reasons that verdicts share while they stay the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reasons(Option<Arc<[Reason]>>);
+
+impl Reasons {
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl From<Vec<Reason>> for Reasons {
+    fn from(reasons: Vec<Reason>) -> Self {
+        Self((!reasons.is_empty()).then(|| reasons.into()))
+    }
+}
+
+impl Deref for Reasons {
+    type Target = [Reason];
+
+    fn deref(&self) -> &[Reason] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl Serialize for Reasons {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.deref().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reasons {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
 }
 
 /// One requirement's result.
@@ -152,15 +198,15 @@ pub struct Verdict {
     pub necessary: Vec<AuthorityId>,
     /// Minimal sets of evidence that are enough: the first of them, the smallest first, then in the order in which the
     /// composed rule asks for the evidence.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sufficient: Vec<SufficientSet>,
+    #[serde(default, skip_serializing_if = "no_set", with = "shared::list")]
+    pub sufficient: Arc<[SufficientSet]>,
     /// How many minimal sufficient sets there are, those not listed included. None where the verdict does not admit, and
     /// where the bound of work was reached; what is listed then is minimal, but not always the smallest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sufficient_count: Option<SetCount>,
     /// Minimal sets of requirements that would turn the verdict, where it does not admit, in the same order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<Vec<MissingRequirement>>,
+    #[serde(default, skip_serializing_if = "no_set", with = "shared::list")]
+    pub missing: Arc<[Vec<MissingRequirement>]>,
     /// How many minimal missing sets there are, as for the sufficient ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_count: Option<SetCount>,
@@ -176,6 +222,51 @@ pub struct Verdict {
     /// What governed the action besides profiles, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub governed: Option<Box<Governed>>,
+}
+
+/// What verdicts share is written as if each had its own.
+mod shared {
+    pub(super) mod list {
+        use std::sync::Arc;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        pub(in super::super) fn serialize<T: Serialize, S: Serializer>(
+            list: &Arc<[T]>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            list.as_ref().serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Arc<[T]>, D::Error> {
+            Vec::deserialize(deserializer).map(Arc::from)
+        }
+    }
+
+    pub(super) mod option {
+        use std::sync::Arc;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        pub(in super::super) fn serialize<T: Serialize, S: Serializer>(
+            value: &Option<Arc<T>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            value.as_deref().serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Arc<T>>, D::Error> {
+            Ok(Option::deserialize(deserializer)?.map(Arc::new))
+        }
+    }
+}
+
+fn no_set<T>(sets: &[T]) -> bool {
+    sets.is_empty()
 }
 
 impl Verdict {

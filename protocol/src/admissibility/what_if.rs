@@ -202,7 +202,7 @@ fn lost(before: &[Considered], after: &[Considered]) -> Vec<(StatementId, String
         .map(|id| {
             let why = after.iter().find(|item| item.statement == *id).map_or_else(
                 || "it would not be there".to_owned(),
-                |item| item.refused.iter().map(|reason| reason.text.as_str()).collect::<Vec<_>>().join("; "),
+                |item| item.refused.iter().map(|reason| &*reason.text).collect::<Vec<_>>().join("; "),
             );
             (*id, why)
         })

@@ -9,7 +9,7 @@ use super::report::{DecisionReport, Outcome, Report};
 use super::walk::{Chain, Chains};
 use crate::actuation::{CorrectiveAction, Effect, Permit};
 use crate::admissibility::gather::{ChainView, Inputs, decide_with, open_head};
-use crate::admissibility::{Basis, Decision, Expressions, Verdict};
+use crate::admissibility::{Basis, Decision, Evaluator, Verdict};
 use crate::chain::misbehaviour::contradiction;
 use crate::chain::receipt::Receipt;
 use crate::chain::{SignedHead, tree::LeafDigest};
@@ -87,7 +87,7 @@ fn receipted(
 
 /// Computes each decision again from what it says that it was made from.
 pub(super) fn decisions(chains: &Chains, forked: &BTreeSet<OrganisationId>, report: &mut Report) {
-    let mut expressions = Expressions::default();
+    let mut evaluator = Evaluator::default();
     for verified in all(chains) {
         let Payload::Decision(decision) = verified.payload() else { continue };
         let input = verified.id().to_string();
@@ -102,7 +102,7 @@ pub(super) fn decisions(chains: &Chains, forked: &BTreeSet<OrganisationId>, repo
             let detail = format!("no proof that {organisation} signed contradicting heads is here");
             report.add("misbehaviour", Outcome::NotProven, &input, detail);
         }
-        match again(chains, verified.organisation(), decision, &mut expressions) {
+        match again(chains, verified.organisation(), decision, &mut evaluator) {
             Ok((recomputed, verdict)) if recomputed == **decision => {
                 entry.recomputed = Some(hex(&decision.verdict.0));
                 let detail = format!("computed anew from its inputs: {}, byte for byte", verdict.mode);
@@ -129,7 +129,7 @@ fn again(
     chains: &Chains,
     decider: OrganisationId,
     decision: &Decision,
-    expressions: &mut Expressions,
+    evaluator: &mut Evaluator,
 ) -> Replayed {
     let failed = |why: String| (Outcome::Failed, why);
     let mut states: Vec<(&Basis, &Chain, SignedHead, OrganisationState)> = Vec::new();
@@ -179,7 +179,7 @@ fn again(
         evidence,
         forked: decision.forked.iter().copied().collect(),
     };
-    decide_with(&inputs, expressions).map_err(|error| failed(error.to_string()))
+    decide_with(&inputs, evaluator).map_err(|error| failed(error.to_string()))
 }
 
 /// Permits give what their decisions decided and no more; effects compare what was predicted with what was observed;

@@ -44,7 +44,7 @@ pub fn case(seed: u64) -> Case {
         state ^= state << 17;
         state % end
     };
-    let evidence = (0..EVIDENCE).map(|number| item(number, &mut below)).collect();
+    let evidence = (0..EVIDENCE).map(|number| item(number, seed, &mut below)).collect();
     let profiles = ASKED.iter().zip(1..).map(|((claim, distinct, days), number)| DeclaredProfile {
         declared_by: StatementId::from_bytes([number; 32]),
         profile: profile(claim, *distinct, *days),
@@ -70,7 +70,7 @@ pub fn case(seed: u64) -> Case {
 }
 
 /// One piece of evidence; every other one is good for nothing, for one reason or another.
-fn item(number: usize, below: &mut impl FnMut(u64) -> u64) -> Evidence {
+fn item(number: usize, seed: u64, below: &mut impl FnMut(u64) -> u64) -> Evidence {
     let organisation = u8::try_from(below(u64::from(ORGANISATIONS))).unwrap_or_default();
     let (claim, _, days) = ASKED.get(number % ASKED.len()).copied().unwrap_or(ASKED[0]);
     let flaw = below(14);
@@ -84,7 +84,7 @@ fn item(number: usize, below: &mut impl FnMut(u64) -> u64) -> Evidence {
         ..observation
     };
     Evidence {
-        statement: StatementId::from_bytes([u8::try_from(number).unwrap_or_default().wrapping_mul(151); 32]),
+        statement: statement(number, seed),
         organisation: OrganisationId::from_bytes([organisation; 32]),
         position: Position(number as u64),
         authority: AuthorityId::from_bytes([organisation; 32]),
@@ -103,4 +103,11 @@ fn item(number: usize, below: &mut impl FnMut(u64) -> u64) -> Evidence {
         freshness: if flaw == 6 { Freshness::Stale { age_s: 9_000 } } else { Freshness::Fresh },
         crossing: Crossing::default(),
     }
+}
+
+/// The statement of a piece of evidence: another one for each seed, and not in the order in which they are made.
+fn statement(number: usize, seed: u64) -> StatementId {
+    let mut bytes = [u8::try_from(number).unwrap_or_default().wrapping_mul(151); 32];
+    bytes.iter_mut().skip(1).zip(seed.to_le_bytes()).for_each(|(byte, of_seed)| *byte = of_seed);
+    StatementId::from_bytes(bytes)
 }

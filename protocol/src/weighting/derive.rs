@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::corroboration;
 use super::recency::half_life;
 use super::vector::{Dimension, Ppm, Step, Weight};
 use crate::admissibility::{Evidence, ReceiptStanding, RecognitionStanding};
@@ -42,34 +45,142 @@ pub struct Weighed {
     /// The vector.
     pub weight: Weight,
     /// The steps, dimension by dimension.
-    pub derivation: Vec<Step>,
+    pub derivation: Derivation,
 }
 
-/// Weighs one piece of evidence. Corroboration depends on what else there is: it starts with this item alone.
+/// The steps that led to a weight. What was found is kept as numbers, and put into words when somebody reads it: most
+/// derivations are never read.
+#[derive(Clone)]
+pub struct Derivation(Steps);
+
+#[derive(Clone)]
+enum Steps {
+    /// As they were read.
+    Read(Vec<Step>),
+    /// As they follow from what was weighed.
+    Weighed {
+        steady: Arc<Steady>,
+        age_s: u64,
+        recency: Ppm,
+        /// How many pieces of evidence from how many independent sources say the same, with what that comes to.
+        together: Option<(usize, usize, Ppm)>,
+    },
+}
+
+impl Derivation {
+    /// The steps, in words.
+    pub fn steps(&self) -> Cow<'_, [Step]> {
+        let (steady, age_s, recency, together) = match &self.0 {
+            Steps::Read(steps) => return Cow::Borrowed(steps),
+            Steps::Weighed { steady, age_s, recency, together } => (steady, *age_s, *recency, *together),
+        };
+        let step = |dimension, (found, value): &(Cow<'static, str>, Ppm)| Step {
+            dimension,
+            found: found.clone(),
+            value: *value,
+        };
+        let age = Found::new().number(age_s).text(" s old, half-life ").number(steady.half_life_s).text(" s");
+        let mut steps = Vec::with_capacity(6);
+        steps.push(step(Dimension::Quality, &steady.quality));
+        steps.push(step(Dimension::Provenance, &steady.provenance));
+        steps.push(step(Dimension::Recency, &(age.done(), recency)));
+        steps.push(step(Dimension::Authority, &steady.authority));
+        steps.push(step(Dimension::Corroboration, &("by itself".into(), corroboration::weight(1))));
+        if let Some((pieces, sources, value)) = together {
+            let found = format!("{pieces} pieces of evidence from {sources} independent sources");
+            steps.push(step(Dimension::Corroboration, &(found.into(), value)));
+        }
+        Cow::Owned(steps)
+    }
+}
+
+impl From<Vec<Step>> for Derivation {
+    fn from(steps: Vec<Step>) -> Self {
+        Self(Steps::Read(steps))
+    }
+}
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps().iter()).finish()
+    }
+}
+
+impl PartialEq for Derivation {
+    fn eq(&self, other: &Self) -> bool {
+        self.steps() == other.steps()
+    }
+}
+
+impl Eq for Derivation {}
+
+impl Serialize for Derivation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.steps().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Derivation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Vec::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// What a piece of evidence is worth as far as that does not depend on when somebody asks.
+pub(crate) struct Steady {
+    quality: (Cow<'static, str>, Ppm),
+    provenance: (Cow<'static, str>, Ppm),
+    authority: (Cow<'static, str>, Ppm),
+    effective: Timestamp,
+    half_life_s: u64,
+}
+
+impl Steady {
+    pub(crate) fn of(evidence: &Evidence, half_life_s: u64, rubric: &BTreeMap<String, Rubric>) -> Arc<Self> {
+        Arc::new(Self {
+            quality: quality(&evidence.observation.metrics, rubric),
+            provenance: provenance(evidence),
+            authority: authority(evidence),
+            effective: evidence.observation.effective,
+            half_life_s,
+        })
+    }
+
+    /// The weight at `time`. Corroboration depends on what else there is: it starts with this piece alone.
+    pub(crate) fn weigh(self: &Arc<Self>, time: Timestamp) -> Weighed {
+        let age_s = time.since(self.effective);
+        let recency = half_life(age_s, self.half_life_s);
+        let weight = Weight {
+            quality: self.quality.1,
+            provenance: self.provenance.1,
+            recency,
+            authority: self.authority.1,
+            corroboration: corroboration::weight(1),
+        };
+        let steps = Steps::Weighed { steady: Arc::clone(self), age_s, recency, together: None };
+        Weighed { weight, derivation: Derivation(steps) }
+    }
+}
+
+impl Weighed {
+    /// It is one of so many pieces of evidence from so many independent sources.
+    pub(crate) fn corroborate(&mut self, pieces: usize, sources: usize) {
+        let value = corroboration::weight(sources);
+        self.weight.corroboration = value;
+        if let Steps::Weighed { together, .. } = &mut self.derivation.0 {
+            *together = Some((pieces, sources, value));
+        }
+    }
+}
+
+/// Weighs one piece of evidence, by itself.
 pub fn weigh(
     evidence: &Evidence,
     time: Timestamp,
     half_life_s: u64,
     rubric: &BTreeMap<String, Rubric>,
 ) -> Weighed {
-    let mut derivation = Vec::with_capacity(8);
-    let mut step = |dimension, found: Cow<'static, str>, value| {
-        derivation.push(Step { dimension, found, value });
-        value
-    };
-    let (found, value) = quality(&evidence.observation.metrics, rubric);
-    let quality = step(Dimension::Quality, found, value);
-    let (found, value) = provenance(evidence);
-    let provenance = step(Dimension::Provenance, found, value);
-    let age = time.since(evidence.observation.effective);
-    let value = half_life(age, half_life_s);
-    let found = Found::new().number(age).text(" s old, half-life ").number(half_life_s).text(" s");
-    let recency = step(Dimension::Recency, found.done(), value);
-    let (found, value) = authority(evidence);
-    let authority = step(Dimension::Authority, found, value);
-    let value = super::corroboration::weight(1);
-    let corroboration = step(Dimension::Corroboration, "by itself".into(), value);
-    Weighed { weight: Weight { quality, provenance, recency, authority, corroboration }, derivation }
+    Steady::of(evidence, half_life_s, rubric).weigh(time)
 }
 
 /// The worst of the metrics that the rubric knows; full when it asks for none.

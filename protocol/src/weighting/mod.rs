@@ -8,5 +8,5 @@ pub mod derive;
 pub mod recency;
 pub mod vector;
 
-pub use derive::{Rubric, Weighed};
+pub use derive::{Derivation, Rubric, Weighed};
 pub use vector::{Dimension, Ppm, Step, Weight};

@@ -20,8 +20,8 @@ use counterfoil_protocol::weighting::{Dimension, Ppm, Rubric};
 pub(crate) const EVIDENCE: usize = 12;
 /// Bytes that a case is made from.
 pub(crate) const BYTES: usize = 700;
-const DAY: u64 = 86_400;
-const NOW: u64 = 1000 * DAY;
+pub(crate) const DAY: u64 = 86_400;
+pub(crate) const NOW: u64 = 1000 * DAY;
 
 /// The expressions in use; the reference says in Rust what each means.
 pub(crate) const EXPRESSIONS: [&str; 5] = [

@@ -198,9 +198,10 @@ pub fn passes(profile: &Profile, situation: &Counterexample) -> Result<(), (Opti
     };
     match evaluate(&case) {
         Ok(verdict) if matches!(verdict.mode, Mode::Continue | Mode::Partial) => Ok(()),
-        Ok(verdict) => {
-            Err((Some(verdict.mode), verdict.reasons.into_iter().map(|reason| reason.text).collect()))
-        }
+        Ok(verdict) => Err((
+            Some(verdict.mode),
+            verdict.reasons.into_iter().map(|reason| reason.text.into_owned()).collect(),
+        )),
         Err(error) => Err((None, vec![error.to_string()])),
     }
 }

@@ -426,8 +426,8 @@ fn contents(wanted: &Requirement, to: &Profile) -> Vec<Content> {
     for number in 0..all {
         let content = chosen(&fields.0, number);
         let observation = observation("other", 0, &content.0, content.1.clone(), None);
-        if own.holds(&observation, NOW) == Ok(true) {
-            let accepted = others.iter().filter(|other| other.holds(&observation, NOW) == Ok(true)).count();
+        if own.holds(&observation, 0) == Ok(true) {
+            let accepted = others.iter().filter(|other| other.holds(&observation, 0) == Ok(true)).count();
             found.push((accepted, content));
         }
     }
