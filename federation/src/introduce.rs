@@ -7,7 +7,7 @@ use counterfoil_protocol::statement::Payload;
 use crate::effect::{ChannelId, Effect, Event, ExchangeId};
 use crate::engine::Engine;
 use crate::message::{Introduction, Placed, Request, Response};
-use crate::peer::{IntroductionError, Peer, Purpose, binding, check_introduction};
+use crate::peer::{IntroductionError, Peer, Purpose, check_introduction, latest_binding};
 use crate::replica::Replica;
 use crate::sync::Origin;
 use crate::time::Millis;
@@ -140,10 +140,11 @@ impl Engine {
         if self.is_paused(&organisation) {
             return Err("exchange with your organisation is paused here".into());
         }
-        // A binding that is known here may be newer than the one that was brought: the highest counter holds.
-        let known = self.replicas.get(&organisation);
-        let known = known.and_then(|replica| binding(replica.state(), &key, introduction.mesh));
-        let in_force = known.filter(|known| known.0 > introduced.binding.0).unwrap_or(introduced.binding);
+        // A binding that is known here may be newer than the one that was brought.
+        let known = self.replicas.get(&organisation).map_or(Ok(introduced.binding), |replica| {
+            latest_binding(replica.state(), &key, introduction.mesh, introduced.binding)
+        });
+        let in_force = known.map_err(|error| error.to_string())?;
         if in_force.1 < now.timestamp() {
             return Err(IntroductionError::Expired(organisation).to_string());
         }
@@ -197,16 +198,17 @@ impl Engine {
         self.invited.retain(|organisation, _| self.candidates.contains(organisation));
     }
 
-    /// Lets go of bindings that have run out, unless a newer one is known by now.
+    /// Lets go of bindings that have run out or were superseded, unless a newer one of the peer is known by now.
     pub(crate) fn renew_bindings(&mut self, now: Millis) {
         let Some(mesh) = self.membership.as_ref().map(|membership| membership.mesh()) else { return };
         for peer in self.peers.values_mut() {
             let Some((organisation, held)) = peer.organisation.zip(peer.binding) else { continue };
-            let known = self.replicas.get(&organisation);
-            let known = known.and_then(|replica| binding(replica.state(), &peer.key, mesh));
-            let latest = known.filter(|known| known.0 > held.0).unwrap_or(held);
-            peer.binding = Some(latest);
-            if latest.1 < now.timestamp() {
+            let latest = self
+                .replicas
+                .get(&organisation)
+                .map_or(Ok(held), |replica| latest_binding(replica.state(), &peer.key, mesh, held));
+            peer.binding = latest.as_ref().ok().copied();
+            if latest.is_err() || latest.is_ok_and(|latest| latest.1 < now.timestamp()) {
                 (peer.organisation, peer.binding) = (None, None);
                 peer.introduce_at = peer.introduce_at.or(Some(now));
             }

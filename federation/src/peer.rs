@@ -171,16 +171,19 @@ pub enum IntroductionError {
     /// The binding has expired: whoever was away renews it, and comes again.
     #[error("introduction: the binding of the peer's key to {0} has expired; it is to be renewed")]
     Expired(OrganisationId),
+    /// Another peer speaks for the organisation by now.
+    #[error("introduction: another peer's key has been bound to {0} since")]
+    Superseded(OrganisationId),
     /// Nothing to go by.
     #[error("introduction: the inception is missing")]
     NoInception,
 }
 
 impl IntroductionError {
-    /// The points that it costs. Who was away for long does nothing wrong.
+    /// The points that it costs. Who was away for long, or has a new key by now, does nothing wrong.
     pub const fn points(&self) -> u32 {
         match self {
-            Self::Expired(_) => 0,
+            Self::Expired(_) | Self::Superseded(_) => 0,
             Self::Chain(_) | Self::NotBound(_) | Self::NoInception => 50,
         }
     }
@@ -214,7 +217,14 @@ pub fn check_introduction(
     let (whole, head) = Replica::from_standing(&introduction.standing, &introduction.head)?;
     let organisation = whole.organisation();
     let binding = binding(whole.state(), peer, introduction.mesh);
-    let binding = binding.ok_or(IntroductionError::NotBound(organisation))?;
+    let binding = binding.ok_or_else(|| {
+        let was_bound = whole.state().nodes().any(|binding| binding.peer_key == *peer);
+        if was_bound {
+            IntroductionError::Superseded(organisation)
+        } else {
+            IntroductionError::NotBound(organisation)
+        }
+    })?;
     if binding.1 < now.timestamp() {
         return Err(IntroductionError::Expired(organisation));
     }
@@ -222,9 +232,26 @@ pub fn check_introduction(
     Ok(Introduced { empty, whole, head, binding, succession })
 }
 
-/// Counter and expiry of the latest binding of a peer's key, in force or not.
+/// Counter and expiry of the binding of a peer's key, expired or not, unless another's counter is higher.
 pub fn binding(state: &OrganisationState, peer: &PublicKey, mesh: MeshId) -> Option<(u64, Timestamp)> {
-    let mut bindings = state.nodes().filter(|binding| binding.peer_key == *peer);
-    let latest = bindings.next()?;
-    latest.mesh.is_none_or(|bound| bound == mesh).then_some((latest.counter, latest.expires))
+    let mut speakers = state.speakers(mesh).filter(|binding| binding.peer_key == *peer);
+    speakers.next().map(|binding| (binding.counter, binding.expires))
+}
+
+/// What is known of a peer's binding beyond the one that it came with: the highest counter holds, whoever has it.
+///
+/// # Errors
+/// [`IntroductionError::Superseded`] when another peer's counter is higher.
+pub fn latest_binding(
+    state: &OrganisationState,
+    peer: &PublicKey,
+    mesh: MeshId,
+    held: (u64, Timestamp),
+) -> Result<(u64, Timestamp), IntroductionError> {
+    match state.speakers(mesh).map(|binding| binding.counter).max() {
+        Some(highest) if highest > held.0 => {
+            binding(state, peer, mesh).ok_or(IntroductionError::Superseded(state.organisation()))
+        }
+        _ => Ok(held),
+    }
 }

@@ -11,7 +11,7 @@ use counterfoil_federation::message::{Announcement, Request, Topic, encode};
 use counterfoil_federation::{Config, Input};
 use counterfoil_protocol::identity::NodeBinding;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
-use counterfoil_protocol::keys::Signer as _;
+use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::Recall;
 use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Invitation, Join, Leave};
 use counterfoil_protocol::statement::{Authentic, Kind};
@@ -273,9 +273,13 @@ fn new_terms_are_in_force_everywhere_once_two_of_three_have_said_the_same() {
 }
 
 fn binding(town: &Town, host: usize, counter: u64, expires: u64) -> Authentic {
+    binding_of(town, host, &town.hosts[host].organisation.peer_key, counter, expires)
+}
+
+fn binding_of(town: &Town, host: usize, peer: &SecretKey, counter: u64, expires: u64) -> Authentic {
     let organisation = &town.hosts[host].organisation;
     let expires = Timestamp(expires);
-    let key = organisation.peer_key.public_key();
+    let key = peer.public_key();
     let message = NodeBinding::message(&organisation.id(), &key, counter, expires);
     let binding = NodeBinding {
         mesh: None,
@@ -283,7 +287,7 @@ fn binding(town: &Town, host: usize, counter: u64, expires: u64) -> Authentic {
         counter,
         expires,
         addresses: Vec::new(),
-        peer_signature: organisation.peer_key.sign(&message),
+        peer_signature: peer.sign(&message),
     };
     organisation.statement(Kind::Node, &binding)
 }
@@ -379,4 +383,33 @@ fn what_is_not_there_yet_is_asked_for_again() {
     assert_eq!(town.hosts[ALICE].engine.next_deadline(), Some(town.now.plus(100)));
     town.pass(6_000);
     assert_eq!(size(&town, ALICE, CAROL), 4);
+}
+
+#[test]
+fn a_peer_key_that_another_took_the_place_of_speaks_for_nobody_wherever_that_is_known() {
+    let mut town = three();
+    let later = town.now.timestamp().0 + 100_000;
+    let next = SecretKey::from_seed(&[99; 32]);
+    let carol = town.key(CAROL);
+    let speaks = |town: &Town| {
+        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
+        peer.organisation
+    };
+    town.append(CAROL, binding_of(&town, CAROL, &next, 1, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)), "of two with one counter neither is above the other");
+    town.append(CAROL, binding_of(&town, CAROL, &next, 2, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), None);
+    drop(town.did(ALICE));
+    town.disconnect(ALICE, CAROL);
+    town.connect(ALICE, CAROL);
+    town.pass(5_000);
+    assert_eq!(speaks(&town), None);
+    let did = town.did(ALICE);
+    assert!(!did.iter().any(|did| did.contains("penalised")), "it may have been away meanwhile: {did:?}");
+    // Whoever kept the former key cannot bring it back with a former chain: the highest counter that is known holds.
+    town.append(CAROL, binding(&town, CAROL, 3, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)));
 }

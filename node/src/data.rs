@@ -110,6 +110,12 @@ pub struct NodeConfig {
     /// Peers to dial, as multiaddresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub peers: Vec<String>,
+    /// Relays over which the node is to be reached, as multiaddresses with the relay's peer id: for a node behind NAT.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+    /// Whether the node relays the connections of other members that cannot be reached directly.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relay: bool,
     /// C2SP witnesses that are asked about each new checkpoint, as `http://host:port` and a prefix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<String>,
@@ -135,6 +141,8 @@ impl Default for NodeConfig {
             listen: vec!["/ip4/0.0.0.0/tcp/7610".into(), "/ip4/0.0.0.0/udp/7610/quic-v1".into()],
             api: "127.0.0.1:7600".into(),
             peers: Vec::new(),
+            via: Vec::new(),
+            relay: false,
             witnesses: Vec::new(),
             links: LinkPolicy::default(),
             anchor_s: anchor_s(),

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -184,6 +184,8 @@ pub struct View {
 enum Task {
     Persist(Ticket, Vec<counterfoil_federation::effect::Write>),
     Lock(Ticket, Option<counterfoil_protocol::ids::HeadHash>, counterfoil_protocol::chain::SignedHead),
+    /// Hand a view over once everything that it shows is on disk.
+    Show(Box<View>, Sender<View>),
 }
 
 /// A running node: engine, disk and the threads between them. Dropping it stops it.
@@ -296,7 +298,7 @@ impl Runtime {
         self.inputs.send(Message::Input(Box::new(input))).map_err(|_| RuntimeError::Stopped)
     }
 
-    /// What the engine knows at this moment.
+    /// What the engine knows at this moment. All of it is on disk by the time that this returns.
     ///
     /// # Errors
     /// [`RuntimeError::Stopped`].
@@ -416,8 +418,11 @@ impl Driver {
             }
             Message::Input(input) => self.engine.handle(now, *input),
             Message::View(reply) => {
-                // Whoever has gone does not wait for the answer.
-                let _ = reply.send(self.view(now));
+                let show = Task::Show(Box::new(self.view(now)), reply);
+                if let Err(SendError(Task::Show(view, reply))) = self.tasks.send(show) {
+                    // The disk has failed, which the view says. Whoever has gone does not wait for the answer.
+                    let _ = reply.send(*view);
+                }
             }
             Message::Gather(about, wait_ms, reply) => {
                 let gather = GatherId(self.next);
@@ -613,6 +618,11 @@ fn write(store: &Store, mut lock: HeadLock, work: &Receiver<Task>, inputs: &Sync
             Task::Lock(ticket, previous, head) => {
                 let outcome = lock.swap(previous, &head);
                 (ticket, outcome.map(|outcome| Input::HeadLocked { ticket, outcome }))
+            }
+            Task::Show(view, reply) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(*view);
+                continue;
             }
         };
         let failed = done.is_err();

@@ -279,6 +279,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/v1/authorities/{text}/credential", get(credential))
         .route("/v1/organisation", get(async |State(n): Shared| run(n, |n| Ok(n.description())).await))
         .route("/v1/keys/{role}", post(new_key))
+        .route("/v1/peer-key", post(async |State(n): Shared| run(n, |n| n.rotate_peer()).await))
         .route("/v1/mesh", post(found_mesh))
         .route("/v1/mesh/invitations", post(invite))
         .route("/v1/mesh/leave", post(async |State(n): Shared| run(n, |n| n.leave()).await))

@@ -68,6 +68,9 @@ enum Command {
     Status,
     /// Connected peers
     Peers,
+    /// This node, as a peer of others
+    #[command(subcommand, name = "node")]
+    ThisNode(status::NodeCommand),
     /// Which chains are known, and how far
     #[command(subcommand)]
     Sync(status::Sync),
@@ -201,6 +204,7 @@ fn dispatch(arguments: Arguments, out: Out) -> anyhow::Result<u8> {
         Command::Run(run) => run.run(&context)?,
         Command::Status => status::status(&context)?,
         Command::Peers => status::peers(&context)?,
+        Command::ThisNode(command) => command.run(&context)?,
         Command::Sync(sync) => sync.run(&context)?,
         Command::Authority(authority) => authority.run(&context)?,
         Command::Root(root) => root.run(&context)?,

@@ -28,6 +28,12 @@ pub(super) struct Run {
     /// A peer to dial, as a multiaddress; may be repeated
     #[arg(long, value_name = "MULTIADDR")]
     peer: Vec<String>,
+    /// A relay over which the node is to be reached, as a multiaddress with its peer id; may be repeated
+    #[arg(long, value_name = "MULTIADDR")]
+    via: Vec<String>,
+    /// Relay the connections of other members that cannot be reached directly
+    #[arg(long)]
+    relay: bool,
     /// A C2SP witness that is asked about each new checkpoint, as http://host:port; may be repeated
     #[arg(long, value_name = "URL")]
     witness: Vec<String>,
@@ -66,6 +72,8 @@ impl Run {
             config.listen = self.listen;
         }
         config.peers.extend(self.peer);
+        config.via.extend(self.via);
+        config.relay |= self.relay;
         config.witnesses.extend(self.witness);
         config.anchor_s = self.anchor.unwrap_or(config.anchor_s);
         if let Some(api) = self.api {

@@ -1,4 +1,4 @@
-//! `status`, `peers`, `sync`.
+//! `status`, `peers`, `sync`, `node`.
 
 use clap::Subcommand;
 use counterfoil_protocol::ids::OrganisationId;
@@ -6,8 +6,30 @@ use counterfoil_protocol::ids::OrganisationId;
 use super::Context;
 use super::print::{short, time};
 use crate::api::routes::PauseBody;
+use crate::service::binding::PeerRotated;
 use crate::service::read::{PeerView, Status};
 use crate::service::reconcile::{Pause, Reconciliation};
+
+/// This node, as a peer of others
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Give the node a new peer key; connections are made anew under its peer id
+    Rotate,
+}
+
+impl NodeCommand {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
+        let Self::Rotate = self;
+        let rotated: PeerRotated = context.client.post("/v1/peer-key", &serde_json::Value::Null)?;
+        context.out.done(format!("the node's peer id is {} now", rotated.peer_id));
+        context.out.detail(format!(
+            "bound at position {}; its former key speaks for nobody",
+            rotated.bound.position
+        ));
+        context.out.detail("others dial it there once they have that statement; change `peers` of node.toml that name the former id");
+        context.out.value(&rotated)
+    }
+}
 
 /// Synchronisation
 #[derive(Debug, Clone, Subcommand)]
@@ -46,7 +68,13 @@ pub(super) fn status(context: &Context) -> anyhow::Result<()> {
     }
     out.detail(format!("API: http://{}", status.api));
     match (&status.mesh_name, status.member) {
-        (Some(name), true) => out.detail(format!("mesh: {name}, as a member; {} peers", status.peers)),
+        (Some(name), true) => {
+            let relayed = match status.relayed {
+                0 => String::new(),
+                count => format!(", {count} of them over a relay"),
+            };
+            out.detail(format!("mesh: {name}, as a member; {} peers{relayed}", status.peers));
+        }
         (Some(name), false) => {
             out.detail(format!(
                 "mesh: {name}, not admitted yet; members vote with `mesh admit {}`",
@@ -72,7 +100,12 @@ pub(super) fn peers(context: &Context) -> anyhow::Result<()> {
             0 => String::new(),
             count => format!("  limited: {count} requests and messages were dropped"),
         };
-        context.out.line(format!("{who:<28} {}{limited}", peer.peer_id));
+        let reached = match (&peer.address, peer.relayed) {
+            (Some(address), true) => format!("  over the relay {address}"),
+            (Some(address), false) => format!("  {address}"),
+            (None, _) => String::new(),
+        };
+        context.out.line(format!("{who:<28} {}{reached}{limited}", peer.peer_id));
     }
     if peers.is_empty() {
         context.out.line("nobody is connected");

@@ -1,5 +1,5 @@
 //! Messages on a stream: a length of four bytes, big endian, then strict CBOR. The length is capped before anything is
-//! allocated.
+//! allocated, and what is allocated follows what has come: a length alone costs nothing.
 
 use std::io;
 
@@ -14,6 +14,9 @@ use libp2p::request_response::Codec;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wire;
 
+/// Bytes that are set aside before any of them has come.
+const FIRST_BYTES: usize = 4096;
+
 async fn read<T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     io.read_exact(&mut length).await?;
@@ -21,8 +24,11 @@ async fn read<T: AsyncRead + Unpin + Send>(io: &mut T) -> io::Result<Vec<u8>> {
     if length > MESSAGE_BYTES_MAX {
         return Err(invalid(format!("a message of {length} bytes; {MESSAGE_BYTES_MAX} are allowed")));
     }
-    let mut bytes = vec![0; length];
-    io.read_exact(&mut bytes).await?;
+    let mut bytes = Vec::with_capacity(length.min(FIRST_BYTES));
+    io.take(length as u64).read_to_end(&mut bytes).await?;
+    if bytes.len() < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(bytes)
 }
 
@@ -80,5 +86,28 @@ impl Codec for Wire {
         T: AsyncWrite + Unpin + Send,
     {
         write(io, &encode(&response).map_err(invalid)?).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+    use futures::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn what_is_announced_too_long_or_ends_early_is_refused() {
+        let announced = |length: usize, sent: usize| {
+            let mut bytes = u32::try_from(length).unwrap().to_be_bytes().to_vec();
+            bytes.resize(4 + sent, 7);
+            block_on(read(&mut Cursor::new(bytes)))
+        };
+        assert_eq!(announced(3, 3).unwrap(), [7; 3]);
+        assert_eq!(announced(3, 9).unwrap(), [7; 3], "what follows is not part of it");
+        assert_eq!(announced(3, 2).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(announced(MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX).unwrap().len(), MESSAGE_BYTES_MAX);
+        let refused = announced(MESSAGE_BYTES_MAX + 1, 0).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -1,49 +1,86 @@
 //! The swarm's loop.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use counterfoil_federation::Input;
 use counterfoil_federation::effect::{ChannelId, ExchangeId, GossipId, Judgement};
 use counterfoil_federation::message::{Request, Response};
 use counterfoil_protocol::ids::MeshId;
 use futures::StreamExt as _;
+use libp2p::core::ConnectedPoint;
+use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId, PublishError};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Message, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, noise, tcp, yamux};
+use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, noise, ping, tcp, yamux};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::behaviour::{Behaviour, BehaviourEvent, topic, topic_of};
-use super::{NetworkError, Order, Setup, peer_id, public_key};
+use super::addresses::{Addresses, is_loopback, is_relayed, peer_of};
+use super::behaviour::{
+    Admitted, Behaviour, BehaviourEvent, CONNECTION_BYTES_MAX, CONNECTION_STREAMS_MAX, topic, topic_of,
+};
+use super::{NetworkError, Order, Seen, Setup, circuit, peer_id, public_key};
 use crate::runtime::{NetworkCommand, Runtime};
 
 /// How often those without a connection are dialled.
 const REDIAL: Duration = Duration::from_secs(2);
+/// After so many times, those whose connection is relayed are dialled directly too.
+const DIRECT_EVERY: u64 = 15;
+/// Longest a connection is being set up, with all handshakes.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Longest a connection lasts on which nothing is under way.
+const IDLE: Duration = Duration::from_secs(600);
+/// Streams of one connection whose protocol is being agreed on.
+const NEGOTIATING_MAX: usize = 16;
 /// Most requests of others that wait for an answer.
 const CHANNELS_MAX: usize = 1024;
+/// Most of them that are of one peer.
+const PEER_CHANNELS_MAX: usize = 32;
+/// Most peers with a connection that do not speak for members. They may ask to be admitted; the longest there makes room.
+const STRANGERS_MAX: usize = 64;
+/// How long whoever was sent away stays away.
+const SHUNNED: Duration = Duration::from_secs(30);
+/// Most of those who are kept in mind.
+const SHUNNED_MAX: usize = 1024;
 /// Most gossip messages that wait for a judgement.
 const JUDGEMENTS_MAX: usize = 4096;
-/// Most addresses that are dialled.
-const ADDRESSES_MAX: usize = 4096;
 
 struct Driver<'a> {
     swarm: Swarm<Behaviour>,
     mesh: MeshId,
     runtime: &'a Runtime,
-    listening: &'a Mutex<Vec<Multiaddr>>,
-    known: BTreeSet<Multiaddr>,
-    remote: HashMap<PeerId, Multiaddr>,
+    seen: &'a Mutex<Seen>,
+    known: Addresses,
+    /// Connections, by the address at their other end.
+    open: BTreeMap<PeerId, HashMap<ConnectionId, Multiaddr>>,
+    admitted: &'a Admitted,
+    /// Peers with a connection that did not speak for members when they came, the longest there first.
+    strangers: Vec<PeerId>,
+    /// Those who were sent away, and until when.
+    shunned: HashMap<PeerId, Instant>,
+    /// Relays over which this node is to be reached, with what listens there.
+    via: Vec<(Multiaddr, Option<ListenerId>)>,
+    /// Whether it relays others, and whether on addresses of this machine alone too.
+    carries: Option<bool>,
+    dials: u64,
     hello: HashMap<OutboundRequestId, ExchangeId>,
     sync: HashMap<OutboundRequestId, ExchangeId>,
-    channels: BTreeMap<ChannelId, (bool, ResponseChannel<Response>)>,
+    channels: BTreeMap<ChannelId, Waiting>,
     judged: BTreeMap<GossipId, (MessageId, PeerId)>,
     next: u64,
+}
+
+/// A request of a peer that waits for an answer.
+struct Waiting {
+    peer: PeerId,
+    is_hello: bool,
+    open: ResponseChannel<Response>,
 }
 
 /// Runs the network until it is told to stop or the engine has gone.
@@ -51,7 +88,8 @@ pub(super) fn run(
     setup: Setup,
     runtime: &Runtime,
     mut orders: UnboundedReceiver<Order>,
-    listening: &Mutex<Vec<Multiaddr>>,
+    seen: &Mutex<Seen>,
+    admitted: &Admitted,
     ready: &Sender<Result<(), NetworkError>>,
 ) {
     let executor = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -63,7 +101,7 @@ pub(super) fn run(
         }
     };
     executor.block_on(async {
-        let swarm = match swarm(&setup) {
+        let swarm = match swarm(&setup, admitted) {
             Ok(swarm) => swarm,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -74,15 +112,22 @@ pub(super) fn run(
             swarm,
             mesh: setup.mesh,
             runtime,
-            listening,
-            known: setup.dial.into_iter().collect(),
-            remote: HashMap::new(),
+            seen,
+            known: Addresses::default(),
+            open: BTreeMap::new(),
+            admitted,
+            strangers: Vec::new(),
+            shunned: HashMap::new(),
+            via: setup.via.into_iter().map(|relay| (relay, None)).collect(),
+            carries: setup.relay.then(|| setup.listen.iter().any(is_loopback)),
+            dials: 0,
             hello: HashMap::new(),
             sync: HashMap::new(),
             channels: BTreeMap::new(),
             judged: BTreeMap::new(),
             next: 0,
         };
+        driver.known.give(setup.dial);
         let _ = ready.send(Ok(()));
         let mut redial = tokio::time::interval(REDIAL);
         loop {
@@ -94,38 +139,63 @@ pub(super) fn run(
                         true
                     }
                     Some(Order::Know(addresses)) => {
-                        driver.know(addresses);
+                        driver.known.give(addresses);
                         driver.dial();
+                        true
+                    }
+                    Some(Order::Members(addresses, moved)) => {
+                        driver.known.take_members(addresses);
+                        driver.follow_relays(&moved);
                         true
                     }
                     Some(Order::Stop) | None => false,
                 },
                 _ = redial.tick() => {
+                    driver.reserve();
                     driver.dial();
                     true
                 }
             };
             if !goes_on {
+                driver.close();
                 return;
             }
         }
     });
 }
 
-fn swarm(setup: &Setup) -> Result<Swarm<Behaviour>, NetworkError> {
+fn multiplexer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(CONNECTION_STREAMS_MAX);
+    config
+}
+
+fn swarm(setup: &Setup, admitted: &Admitted) -> Result<Swarm<Behaviour>, NetworkError> {
     let failed = |error: String| NetworkError::Setup(error);
     let mut seed = setup.key.to_seed();
     let key = Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|e| failed(e.to_string()))?;
     let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, multiplexer)
         .map_err(|e| failed(e.to_string()))?
-        .with_quic()
+        .with_quic_config(|mut config| {
+            config.max_concurrent_stream_limit = CONNECTION_STREAMS_MAX as u32;
+            config.max_stream_data = CONNECTION_BYTES_MAX / 4;
+            config.max_connection_data = CONNECTION_BYTES_MAX;
+            config
+        })
         .with_dns()
         .map_err(|e| failed(e.to_string()))?
-        .with_behaviour(|key| Ok(Behaviour::new(key, &setup.mesh)?))
+        .with_relay_client(noise::Config::new, multiplexer)
         .map_err(|e| failed(e.to_string()))?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .with_behaviour(|key, via| {
+            Ok(Behaviour::new(key, &setup.mesh, via, setup.relay.then_some(admitted))?)
+        })
+        .map_err(|e| failed(e.to_string()))?
+        .with_swarm_config(|config| {
+            config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+        })
+        .with_connection_timeout(HANDSHAKE)
         .build();
     for address in &setup.listen {
         swarm
@@ -141,38 +211,109 @@ impl Driver<'_> {
         self.runtime.input(input).is_ok()
     }
 
+    /// With this network all its connections end.
+    fn close(&self) {
+        let connected = self.open.keys().filter_map(public_key);
+        // Where the engine has gone nobody needs to know.
+        connected.map(|key| self.tell(Input::Disconnected(key))).for_each(drop);
+    }
+
     fn number(&mut self) -> u64 {
         self.next = self.next.wrapping_add(1);
         self.next
     }
 
-    fn know(&mut self, addresses: Vec<Multiaddr>) {
-        let room = ADDRESSES_MAX.saturating_sub(self.known.len());
-        self.known.extend(addresses.into_iter().take(room));
+    /// Goes on with relays that have another peer id by now.
+    fn follow_relays(&mut self, moved: &HashMap<PeerId, PeerId>) {
+        for (relay, listener) in &mut self.via {
+            let Some(now) = peer_of(relay).and_then(|peer| moved.get(&peer)) else { continue };
+            relay.pop();
+            relay.push(Protocol::P2p(*now));
+            if let Some(id) = listener.take() {
+                self.swarm.remove_listener(id);
+            }
+        }
     }
 
-    /// Dials every known address whose peer has no connection.
-    fn dial(&mut self) {
-        for address in self.known.clone() {
-            let peer = address.iter().find_map(|part| match part {
-                Protocol::P2p(peer) => Some(peer),
-                _ => None,
-            });
-            let options = match peer {
-                Some(peer) if peer == *self.swarm.local_peer_id() || self.swarm.is_connected(&peer) => {
-                    continue;
+    /// Asks those relays that do not take connections for this node to do so.
+    fn reserve(&mut self) {
+        for (relay, listener) in &mut self.via {
+            if listener.is_none() {
+                match self.swarm.listen_on(circuit(relay)) {
+                    Ok(id) => *listener = Some(id),
+                    Err(error) => tracing::warn!(%relay, %error, "not reached over the relay"),
                 }
-                Some(peer) => DialOpts::peer_id(peer)
-                    .condition(PeerCondition::DisconnectedAndNotDialing)
-                    .addresses(vec![address.clone()])
-                    .build(),
-                None if self.remote.values().any(|remote| *remote == address) => continue,
-                None => DialOpts::from(address.clone()),
-            };
+            }
+        }
+    }
+
+    /// Dials every known peer that has no connection, at all of its addresses at once; from time to time also those whose
+    /// connection is relayed, at their own addresses.
+    fn dial(&mut self) {
+        self.dials = self.dials.wrapping_add(1);
+        let (peers, anybody) = self.known.targets(self.swarm.local_peer_id());
+        for (peer, mut addresses) in peers {
+            if self.is_shunned(&peer) {
+                continue;
+            }
+            if let Some(open) = self.open.get(&peer) {
+                let is_due = self.dials.is_multiple_of(DIRECT_EVERY) && open.values().all(is_relayed);
+                addresses.retain(|address| is_due && !is_relayed(address));
+            }
+            if addresses.is_empty() {
+                continue;
+            }
+            let options = DialOpts::peer_id(peer)
+                .condition(PeerCondition::NotDialing)
+                .addresses(addresses.into_iter().collect())
+                .build();
             if let Err(error) = self.swarm.dial(options) {
+                tracing::debug!(%peer, %error, "not dialled");
+            }
+        }
+        for address in anybody {
+            if self.open.values().any(|open| open.values().any(|remote| *remote == address)) {
+                continue;
+            }
+            if let Err(error) = self.swarm.dial(DialOpts::from(address.clone())) {
                 tracing::debug!(%address, %error, "not dialled");
             }
         }
+    }
+
+    fn is_shunned(&self, peer: &PeerId) -> bool {
+        self.shunned.get(peer).is_some_and(|until| *until > Instant::now())
+    }
+
+    /// Makes room among those who speak for no member.
+    // INVARIANT(11): what peers take that anybody may be is bounded.
+    fn limit_strangers(&mut self, peer: PeerId) {
+        let admitted = self.admitted.read().unwrap_or_else(PoisonError::into_inner);
+        if !admitted.contains(&peer) {
+            self.strangers.push(peer);
+        }
+        self.strangers.retain(|peer| self.open.contains_key(peer) && !admitted.contains(peer));
+        drop(admitted);
+        if self.strangers.len() > STRANGERS_MAX {
+            // It may come back, as others may.
+            let _ = self.swarm.disconnect_peer_id(self.strangers.remove(0));
+        }
+    }
+
+    /// Shows how a peer is connected, and closes relayed connections to one that is connected directly.
+    fn show(&mut self, peer: &PeerId) {
+        let open = self.open.get(peer);
+        let direct = open.and_then(|open| open.values().find(|address| !is_relayed(address)));
+        let shown = direct.or_else(|| open.and_then(|open| open.values().next())).cloned();
+        let superfluous = open.filter(|_| direct.is_some()).into_iter().flatten();
+        for (connection, _) in superfluous.filter(|(_, address)| is_relayed(address)) {
+            self.swarm.close_connection(*connection);
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match shown {
+            Some(address) => seen.remote.insert(*peer, address),
+            None => seen.remote.remove(peer),
+        };
     }
 
     fn command(&mut self, command: NetworkCommand) {
@@ -187,10 +328,10 @@ impl Driver<'_> {
                 }
             }
             NetworkCommand::Respond { channel, response } => {
-                let Some((is_hello, open)) = self.channels.remove(&channel) else { return };
+                let Some(waiting) = self.channels.remove(&channel) else { return };
                 let behaviour = self.swarm.behaviour_mut();
-                let exchange = if is_hello { &mut behaviour.hello } else { &mut behaviour.sync };
-                if exchange.send_response(open, response).is_err() {
+                let exchange = if waiting.is_hello { &mut behaviour.hello } else { &mut behaviour.sync };
+                if exchange.send_response(waiting.open, response).is_err() {
                     tracing::debug!("whoever asked has gone before the answer");
                 }
             }
@@ -216,6 +357,11 @@ impl Driver<'_> {
             }
             NetworkCommand::Disconnect(peer) => {
                 if let Ok(peer) = peer_id(&peer) {
+                    let now = Instant::now();
+                    self.shunned.retain(|_, until| *until > now);
+                    if self.shunned.len() < SHUNNED_MAX {
+                        self.shunned.insert(peer, now + SHUNNED);
+                    }
                     // Without a connection there is nothing to close.
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
@@ -226,15 +372,45 @@ impl Driver<'_> {
     fn event(&mut self, event: SwarmEvent<BehaviourEvent>) -> bool {
         match event {
             SwarmEvent::NewListenAddr { address, .. } => {
-                self.listening.lock().unwrap_or_else(PoisonError::into_inner).push(address);
+                let is_outside = self.carries.is_some_and(|here| here || !is_loopback(&address));
+                if is_outside && !is_relayed(&address) {
+                    // Whoever is relayed here is told where that is.
+                    self.swarm.add_external_address(address.clone());
+                }
+                let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                if !seen.listening.contains(&address) {
+                    seen.listening.push(address);
+                }
                 true
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.listening.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| *one != address);
+                self.swarm.remove_external_address(&address);
+                self.seen
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .listening
+                    .retain(|one| *one != address);
                 true
             }
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, num_established, .. } => {
-                self.remote.insert(peer_id, endpoint.get_remote_address().clone());
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                self.listener_closed(listener_id, &addresses, reason.err());
+                true
+            }
+            SwarmEvent::ConnectionEstablished {
+                peer_id, connection_id, endpoint, num_established, ..
+            } => {
+                let address = match &endpoint {
+                    // It comes from the relay, which names nobody but itself.
+                    ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => local_addr,
+                    _ => endpoint.get_remote_address(),
+                };
+                self.open.entry(peer_id).or_default().insert(connection_id, address.clone());
+                self.show(&peer_id);
+                if self.is_shunned(&peer_id) {
+                    let _ = self.swarm.disconnect_peer_id(peer_id);
+                } else if num_established.get() == 1 {
+                    self.limit_strangers(peer_id);
+                }
                 match public_key(&peer_id) {
                     Some(key) if num_established.get() == 1 => self.tell(Input::Connected(key)),
                     Some(_) => true,
@@ -245,19 +421,52 @@ impl Driver<'_> {
                     }
                 }
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.remote.remove(&peer_id);
-                public_key(&peer_id).is_none_or(|key| self.tell(Input::Disconnected(key)))
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                if let Some(open) = self.open.get_mut(&peer_id) {
+                    open.remove(&connection_id);
+                    if open.is_empty() {
+                        self.open.remove(&peer_id);
+                    }
+                }
+                self.show(&peer_id);
+                num_established > 0
+                    || public_key(&peer_id).is_none_or(|key| self.tell(Input::Disconnected(key)))
             }
             SwarmEvent::Behaviour(BehaviourEvent::Hello(event)) => self.exchange(true, event),
             SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange(false, event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.heard(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => {
+                if let Err(ping::Failure::Timeout) = ping.result {
+                    tracing::debug!(peer = %ping.peer, "a connection is silent");
+                    self.swarm.close_connection(ping.connection);
+                }
+                true
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error: DialError::WrongPeerId { address, .. },
+                ..
+            } => {
+                // Whoever is to be found there has another key by now, and will say where it is.
+                self.known.forget(&address, &peer);
+                true
+            }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "no connection");
                 true
             }
             _ => true,
         }
+    }
+
+    /// A relay that takes no connections for this node any more is asked again.
+    fn listener_closed(&mut self, id: ListenerId, addresses: &[Multiaddr], error: Option<std::io::Error>) {
+        for (relay, listener) in self.via.iter_mut().filter(|(_, listener)| *listener == Some(id)) {
+            *listener = None;
+            tracing::info!(%relay, error = error.as_ref().map(ToString::to_string), "not reached over the relay");
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.listening.retain(|one| !addresses.contains(one));
     }
 
     fn exchange(&mut self, is_hello: bool, event: request_response::Event<Request, Response>) -> bool {
@@ -279,16 +488,16 @@ impl Driver<'_> {
                 message: Message::Request { request, channel: open, .. },
                 ..
             } => {
-                let Some(peer) = public_key(&peer) else { return true };
-                if self.channels.len() >= CHANNELS_MAX {
-                    self.channels.retain(|_, (_, channel)| channel.is_open());
-                }
-                if self.channels.len() >= CHANNELS_MAX {
+                let Some(key) = public_key(&peer) else { return true };
+                // INVARIANT(11): what one peer takes is bounded. What is dropped here fails at the other side.
+                self.channels.retain(|_, waiting| waiting.open.is_open());
+                let of_peer = self.channels.values().filter(|waiting| waiting.peer == peer).count();
+                if self.channels.len() >= CHANNELS_MAX || of_peer >= PEER_CHANNELS_MAX {
                     return true;
                 }
                 let channel = ChannelId(self.number());
-                self.channels.insert(channel, (is_hello, open));
-                self.tell(Input::Asked { peer, channel, request })
+                self.channels.insert(channel, Waiting { peer, is_hello, open });
+                self.tell(Input::Asked { peer: key, channel, request })
             }
             _ => true,
         }

@@ -6,18 +6,25 @@
 //!
 //! The swarm's thread may wait for the engine, which slows the network down; the engine never waits for the network.
 
+mod addresses;
 mod behaviour;
 mod codec;
 mod driver;
+mod sources;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use counterfoil_protocol::ids::MeshId;
 use counterfoil_protocol::keys::{PublicKey, SecretKey, Signer as _};
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+pub(crate) use self::addresses::reachable;
+use self::addresses::{is_relayed, peer_of};
+use self::behaviour::Admitted;
 use crate::runtime::{NetworkCommand, Outward, Runtime, RuntimeError};
 
 /// Why there is no network.
@@ -34,6 +41,11 @@ pub enum NetworkError {
         /// What the system says.
         error: String,
     },
+    /// An address over which the node is to be reached names no relay.
+    #[error(
+        "network: {0} names no relay; end it with /p2p/ and the relay's peer id, as its `status` shows it"
+    )]
+    NoRelay(Multiaddr),
     /// See the inner error.
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
@@ -44,13 +56,32 @@ enum Order {
     Engine(Box<NetworkCommand>),
     /// Addresses at which members may be reached; those without a connection are dialled again and again.
     Know(Vec<Multiaddr>),
+    /// Addresses of members, in place of those told before, and peers that have another id now.
+    Members(Vec<Multiaddr>, HashMap<PeerId, PeerId>),
     Stop,
+}
+
+/// What others may see of the network's state.
+#[derive(Debug, Default)]
+struct Seen {
+    listening: Vec<Multiaddr>,
+    remote: BTreeMap<PeerId, Multiaddr>,
+}
+
+/// How a connection with a peer comes about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Where the peer is, or the relay that carries the connection.
+    pub address: Multiaddr,
+    /// Whether a relay carries it.
+    pub is_relayed: bool,
 }
 
 /// A running network. Dropping it closes all connections.
 pub struct Network {
     orders: UnboundedSender<Order>,
-    listening: Arc<Mutex<Vec<Multiaddr>>>,
+    seen: Arc<Mutex<Seen>>,
+    admitted: Admitted,
     thread: Mutex<Option<JoinHandle<()>>>,
     local: PeerId,
 }
@@ -65,6 +96,10 @@ pub struct Setup {
     pub listen: Vec<Multiaddr>,
     /// Whom to dial.
     pub dial: Vec<Multiaddr>,
+    /// Relays over which the node is to be reached, each with its peer id.
+    pub via: Vec<Multiaddr>,
+    /// Whether it relays the connections of other members.
+    pub relay: bool,
 }
 
 impl Network {
@@ -74,14 +109,18 @@ impl Network {
     /// [`NetworkError`].
     pub fn start(setup: Setup, runtime: Arc<Runtime>) -> Result<Self, NetworkError> {
         let local = peer_id(&setup.key.public_key())?;
+        if let Some(unnamed) = setup.via.iter().find(|address| peer_of(address).is_none()) {
+            return Err(NetworkError::NoRelay(unnamed.clone()));
+        }
         let (orders, incoming) = unbounded_channel();
-        let listening = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let admitted: Admitted = Arc::new(RwLock::new(HashSet::new()));
         let (ready, started) = std::sync::mpsc::channel();
         let thread = {
-            let (listening, runtime) = (listening.clone(), runtime.clone());
+            let (seen, admitted, runtime) = (seen.clone(), admitted.clone(), runtime.clone());
             std::thread::Builder::new()
                 .name("network".into())
-                .spawn(move || driver::run(setup, &runtime, incoming, &listening, &ready))
+                .spawn(move || driver::run(setup, &runtime, incoming, &seen, &admitted, &ready))
                 .map_err(|error| NetworkError::Setup(error.to_string()))?
         };
         started.recv().map_err(|_| NetworkError::Setup("its thread ended".into()))??;
@@ -93,7 +132,7 @@ impl Network {
             })
         };
         runtime.connect(outward)?;
-        Ok(Self { orders, listening, thread: Mutex::new(Some(thread)), local })
+        Ok(Self { orders, seen, admitted, thread: Mutex::new(Some(thread)), local })
     }
 
     /// The own peer id.
@@ -103,14 +142,30 @@ impl Network {
 
     /// Addresses at which this node listens, with its peer id.
     pub fn listening(&self) -> Vec<Multiaddr> {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        listening.iter().map(|address| with_peer(address.clone(), self.local)).collect()
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.listening.iter().map(|address| with_peer(address.clone(), self.local)).collect()
+    }
+
+    /// How the connection with a peer comes about, if there is one.
+    pub fn reach(&self, key: &PublicKey) -> Option<Reach> {
+        let peer = peer_id(key).ok()?;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = seen.remote.get(&peer)?;
+        Some(Reach { address: address.clone(), is_relayed: is_relayed(address) })
     }
 
     /// Adds addresses at which members may be reached.
     pub fn know(&self, addresses: Vec<Multiaddr>) {
         // A network that has stopped dials nobody.
         let _ = self.orders.send(Order::Know(addresses));
+    }
+
+    /// Says whose nodes are members', and where those are that are to be connected, in place of what was said before; and
+    /// which peer speaks for an organisation in the place of another.
+    pub fn members(&self, peers: HashSet<PeerId>, addresses: Vec<Multiaddr>, moved: HashMap<PeerId, PeerId>) {
+        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = peers;
+        // A network that has stopped dials nobody.
+        let _ = self.orders.send(Order::Members(addresses, moved));
     }
 
     /// Closes all connections and waits for the thread.
@@ -132,7 +187,12 @@ impl Drop for Network {
 
 /// The address with the peer's id at its end.
 fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
-    address.clone().with_p2p(peer).unwrap_or(address)
+    address.with_p2p(peer).unwrap_or_else(|address| address)
+}
+
+/// Where a relay takes connections for this node.
+fn circuit(relay: &Multiaddr) -> Multiaddr {
+    relay.clone().with(Protocol::P2pCircuit)
 }
 
 /// The libp2p peer id of an Ed25519 key.

@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use counterfoil_federation::Event;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
-use counterfoil_protocol::keys::Signer as _;
 use counterfoil_protocol::mesh::Answer;
 use counterfoil_protocol::statement::{Kind, Payload};
-use libp2p::Multiaddr;
 
 use super::deadlines::Deadlines;
 use super::say::Say;
 use super::{Node, ServiceError};
-use crate::data::{BINDING_S, LinkPolicy, binding};
+use crate::data::LinkPolicy;
 use crate::runtime::View;
 
 /// How often the agent looks after what has no event.
@@ -42,6 +40,7 @@ pub(super) fn start(node: Arc<Node>) -> Result<JoinHandle<()>, ServiceError> {
         swept: None,
         anchor_at: Instant::now(),
         deadlines: Deadlines::default(),
+        told: None,
     };
     std::thread::Builder::new()
         .name("agent".into())
@@ -56,6 +55,8 @@ struct Agent {
     swept: Option<Instant>,
     anchor_at: Instant,
     deadlines: Deadlines,
+    /// Where the own chain ended when the network was told last who is a member.
+    told: Option<Position>,
 }
 
 impl Agent {
@@ -73,12 +74,15 @@ impl Agent {
     }
 
     fn act(&mut self, event: Option<Event>) -> Result<(), ServiceError> {
+        if let Some(Event::Introduced { .. }) = event {
+            return self.node.tell_members(&self.node.view()?);
+        }
         if let Some(Event::Accepted(verified)) = event {
             match verified.payload() {
                 Payload::Link(_) if self.node.is_for_me(&verified) => self.answer_links()?,
                 Payload::Recall(_) => self.node.acknowledge(&self.node.view()?, &verified)?,
-                Payload::Node(binding) if self.node.view()?.neighbours.contains(&verified.organisation()) => {
-                    self.node.know(addresses(&binding.addresses));
+                Payload::Node(_) | Payload::Admission(_) | Payload::Leave(_) => {
+                    self.node.tell_members(&self.node.view()?)?;
                 }
                 _ => {}
             }
@@ -88,8 +92,14 @@ impl Agent {
             self.swept = Some(Instant::now());
             self.sweep()?;
         }
-        self.renew_binding()?;
+        self.node.renew_binding()?;
         self.renew_status()?;
+        let size = self.node.runtime.state().next_position();
+        if self.told != Some(size) {
+            // An own vote may have let somebody in.
+            self.told = Some(size);
+            self.node.tell_members(&self.node.view()?)?;
+        }
         self.deadlines.look(&self.node)?;
         let period = Duration::from_secs(self.node.config().anchor_s);
         if !period.is_zero() && self.anchor_at.elapsed() >= period {
@@ -103,15 +113,13 @@ impl Agent {
     fn sweep(&self) -> Result<(), ServiceError> {
         let view = self.node.view()?;
         for replica in view.chains.values() {
-            let is_neighbour = view.neighbours.contains(&replica.organisation());
             for verified in replica.standing() {
-                match verified.payload() {
-                    Payload::Recall(_) => self.node.acknowledge(&view, verified)?,
-                    Payload::Node(binding) if is_neighbour => self.node.know(addresses(&binding.addresses)),
-                    _ => {}
+                if let Payload::Recall(_) = verified.payload() {
+                    self.node.acknowledge(&view, verified)?;
                 }
             }
         }
+        self.node.tell_members(&view)?;
         self.node.expire_documents()?;
         self.answer_links()
     }
@@ -131,30 +139,6 @@ impl Agent {
                 Err(error) => tracing::warn!(link = %link.link, check = error.check, "not answered: {error}"),
             }
         }
-        Ok(())
-    }
-
-    /// Binds the peer's key anew when its addresses have changed or half of its time is over.
-    fn renew_binding(&self) -> Result<(), ServiceError> {
-        let listening: Vec<String> = self.node.addresses().iter().map(ToString::to_string).collect();
-        if listening.is_empty() {
-            return Ok(());
-        }
-        let keys = self.node.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let peer = self.node.data.key(&keys, "peer")?;
-        drop(keys);
-        let (state, now) = (self.node.runtime.state(), self.node.now());
-        let current = state.nodes().find(|binding| binding.peer_key == peer.public_key());
-        let is_current = current.is_some_and(|binding| {
-            listening.iter().all(|address| binding.addresses.contains(address))
-                && binding.expires.since(now) > BINDING_S / 2
-        });
-        if is_current {
-            return Ok(());
-        }
-        let counter = current.map_or(0, |binding| binding.counter).saturating_add(1);
-        let binding = binding(&self.node.organisation(), &peer, counter, now, listening);
-        self.node.say(Say::new(Kind::Node, &binding)?)?;
         Ok(())
     }
 
@@ -230,9 +214,4 @@ impl Agent {
         }
         Ok(false)
     }
-}
-
-/// Those texts that are addresses; others' chains may hold anything.
-fn addresses(texts: &[String]) -> Vec<Multiaddr> {
-    texts.iter().take(16).filter_map(|text| text.parse().ok()).collect()
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::say::{Said, Say};
 use super::{Blame, Node, ServiceError};
+use crate::p2p::reachable;
 
 /// The terms in force, and what is voted for in their place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -175,7 +176,7 @@ impl Node {
             invitation: ByteString(self.raw(&said.statement)?),
             receipt: proof.receipt,
             checkpoint: proof.checkpoint,
-            addresses: self.addresses().iter().map(ToString::to_string).take(32).collect(),
+            addresses: reachable(self.addresses()).iter().map(ToString::to_string).take(32).collect(),
         };
         letter.to_text().map_err(|error| ServiceError::new(Blame::Node, "invitation", error.to_string()))
     }

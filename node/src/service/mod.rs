@@ -17,12 +17,14 @@
 //! | [`lineage`] | what rests on what |
 //! | [`proof`] | receipts and bundles |
 //! | [`witness`] | cosigning others' checkpoints over HTTP |
+//! | [`binding`] | the peer's key, bound and replaced |
 //! | [`agent`], `witnesses` | what the node does by itself |
 
 pub mod actuation;
 pub mod agent;
 pub mod agreements;
 pub mod ask_witness;
+pub mod binding;
 mod deadlines;
 pub mod decide;
 pub mod declared;
@@ -52,6 +54,7 @@ use counterfoil_federation::Config;
 use counterfoil_protocol::admissibility::Evaluator;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
+use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::statement::{Verified, verify};
 use libp2p::Multiaddr;
 use zeroize::Zeroizing;
@@ -62,7 +65,7 @@ use crate::backup::{self, Manifest};
 use crate::clock;
 use crate::data::{DataDir, NodeConfig};
 use crate::keystore::Keystore;
-use crate::p2p::{Network, Setup};
+use crate::p2p::{Network, Reach, Setup};
 use crate::runtime::{Runtime, View};
 use crate::store::{Placed, Store};
 
@@ -80,6 +83,8 @@ pub struct Node {
     acting: Mutex<()>,
     /// What is kept from one decision to the next.
     evaluator: Mutex<Evaluator>,
+    /// One binding of the peer's key at a time.
+    binding: Mutex<()>,
     /// One checkpoint is witnessed at a time.
     witnessing: Mutex<()>,
     stopping: AtomicBool,
@@ -95,11 +100,14 @@ impl Node {
         config: NodeConfig,
         passphrase: Zeroizing<Vec<u8>>,
     ) -> Result<Arc<Self>, ServiceError> {
-        let keys =
-            Keystore::load(&data.node_keys_path(), &passphrase).map_err(crate::data::DataError::from)?;
+        let path = data.node_keys_path();
+        let mut keys = Keystore::load(&path, &passphrase).map_err(crate::data::DataError::from)?;
         let identity = data.identity(&keys)?;
         let runtime = Arc::new(Runtime::start(data.path(), identity, Config::default())?);
         retention::check(&config, &runtime.state())?;
+        if binding::promote(&mut keys, &runtime.state()) {
+            keys.save(&path, &passphrase).map_err(crate::data::DataError::from)?;
+        }
         let node = Arc::new(Self {
             runtime,
             keys: RwLock::new(keys),
@@ -110,6 +118,7 @@ impl Node {
             agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
             evaluator: Mutex::default(),
+            binding: Mutex::new(()),
             witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),
         });
@@ -192,13 +201,24 @@ impl Node {
         };
         let key = {
             let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-            self.data.key(&keys, "peer")?
+            self.data.key(&keys, binding::PEER)?
         };
         let mut dial = dial;
         dial.extend(parse(&self.config.peers)?);
-        let setup = Setup { mesh, key, listen: parse(&self.config.listen)?, dial };
+        let (listen, via) = (parse(&self.config.listen)?, parse(&self.config.via)?);
+        let setup = Setup { mesh, key, listen, dial, via, relay: self.config.relay };
         *network = Some(Network::start(setup, self.runtime.clone())?);
         Ok(())
+    }
+
+    /// Ends the network, and begins it anew with the key that is the peer's now.
+    pub(crate) fn listen_anew(&self) -> Result<(), ServiceError> {
+        let running = self.network.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(network) = running {
+            network.stop();
+        }
+        self.listen(Vec::new())?;
+        self.tell_members(&self.view()?)
     }
 
     /// Addresses at which peers reach this node.
@@ -207,10 +227,9 @@ impl Node {
         network.as_ref().map(Network::listening).unwrap_or_default()
     }
 
-    pub(crate) fn know(&self, addresses: Vec<Multiaddr>) {
-        if let Some(network) = self.network.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            network.know(addresses);
-        }
+    /// How the connection with a peer comes about, if there is one.
+    pub(crate) fn reach(&self, key: &PublicKey) -> Option<Reach> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.reach(key)
     }
 
     /// The statement whose id, or unambiguous prefix of eight characters or more, this is.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use counterfoil_protocol::chain::CompactRange;
 use counterfoil_protocol::chain::checkpoint::verifier;
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::proof::Subtrees as _;
 use counterfoil_protocol::chain::tile::{TilePath, bytes_of};
 use counterfoil_protocol::chain::tree::{Hash, LeafDigest};
+use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::{
@@ -49,6 +49,9 @@ pub struct Status {
     pub root: Hash,
     /// Peers connected.
     pub peers: usize,
+    /// How many of them a relay carries the connection with.
+    #[serde(default)]
+    pub relayed: usize,
     /// The mesh that it takes part in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mesh: Option<MeshId>,
@@ -80,6 +83,8 @@ pub struct ChainStatus {
     pub name: String,
     /// Size under its latest head.
     pub size: TreeSize,
+    /// Root of its tree under that head, in base32.
+    pub root: Hash,
     /// Size under the latest head that was heard of.
     pub heard: TreeSize,
     /// Entries between the two, which are not here yet.
@@ -113,6 +118,12 @@ pub struct PeerView {
     /// That organisation's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Where it is, or the relay that carries the connection, as a multiaddress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Whether a relay carries the connection.
+    #[serde(default)]
+    pub relayed: bool,
     /// Whether its side has let this organisation in.
     pub admitted_there: bool,
     /// Points lost.
@@ -223,9 +234,11 @@ impl Node {
         let head = own.and_then(|own| own.head());
         let peer = {
             let keys = self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-            self.data.key(&keys, "peer")?
+            self.data.key(&keys, super::binding::PEER)?
         };
         use counterfoil_protocol::keys::Signer as _;
+        let root =
+            |head: Option<&SignedHead>| head.map_or_else(|| CompactRange::default().root(), SignedHead::root);
         let membership = view.membership.as_ref();
         let witnesses = |chain: &OrganisationId| {
             membership.map(|mesh| mesh.now().electorate().witnesses(chain)).unwrap_or_default()
@@ -237,6 +250,7 @@ impl Node {
                 organisation: *id,
                 name: replica.state().description().name.clone(),
                 size,
+                root: root(replica.head()),
                 heard,
                 missing: heard.0 - size.0,
                 cosignatures: replica.cosignatures().len(),
@@ -248,6 +262,7 @@ impl Node {
                 not_followed: view.not_followed.get(id).cloned(),
             }
         });
+        let reached = view.peers.iter().filter_map(|peer| self.reach(&peer.key));
         let quorum = membership.map_or(0, |membership| membership.witness_quorum(&me));
         let silent_witnesses = match own.filter(|own| own.cosignatures().len() < quorum) {
             Some(own) => {
@@ -264,8 +279,9 @@ impl Node {
             api: self.config().api.clone(),
             addresses: self.addresses().iter().map(ToString::to_string).collect(),
             size: head.map_or(TreeSize(0), |head| head.size()),
-            root: head.map_or_else(|| CompactRange::default().root(), |head| head.root()),
+            root: root(head),
             peers: view.peers.len(),
+            relayed: reached.filter(|reach| reach.is_relayed).count(),
             mesh: membership.map(|membership| membership.mesh()),
             mesh_name: membership.map(|membership| membership.charter().name.clone()),
             member: membership.is_some_and(|membership| membership.contains(&me)),
@@ -287,7 +303,10 @@ impl Node {
         view.peers
             .iter()
             .map(|peer| {
+                let reach = self.reach(&peer.key);
                 Ok(PeerView {
+                    relayed: reach.as_ref().is_some_and(|reach| reach.is_relayed),
+                    address: reach.map(|reach| reach.address.to_string()),
                     peer_id: peer_id(&peer.key)?.to_string(),
                     organisation: peer.organisation,
                     name: peer.organisation.and_then(|id| names.get(&id).cloned()),

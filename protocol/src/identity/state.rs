@@ -16,7 +16,7 @@ use super::revocation::Status;
 use super::standing::StandingDigest;
 use crate::admissibility::Activation;
 use crate::chain::SignedHead;
-use crate::ids::{AuthorityId, KeyId, OrganisationId, Position, Timestamp, TreeSize};
+use crate::ids::{AuthorityId, KeyId, MeshId, OrganisationId, Position, Timestamp, TreeSize};
 use crate::keys::PublicKey;
 use crate::limits::SUCCESSION_BYTES_MAX;
 use crate::statement::{Authentic, Endorsed, Kind, Payload, Refusal, Signatory, Statement, Verified};
@@ -232,6 +232,13 @@ impl OrganisationState {
     /// Bindings of all peers, expired ones included.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeBinding> {
         self.nodes.values()
+    }
+
+    /// Bindings that hold in a mesh: those with the highest counter. Expired ones are among them.
+    pub fn speakers(&self, mesh: MeshId) -> impl Iterator<Item = &NodeBinding> {
+        let is_here = move |binding: &&NodeBinding| binding.mesh.is_none_or(|bound| bound == mesh);
+        let highest = self.nodes().filter(is_here).map(|binding| binding.counter).max();
+        self.nodes().filter(is_here).filter(move |binding| Some(binding.counter) == highest)
     }
 
     /// The latest list of those who are revoked or suspended, and where it stands.
