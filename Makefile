@@ -12,7 +12,7 @@ endif
 # RocksDB, built once for all profiles; without the archive cargo builds its own.
 ROCKSDB = set -euo pipefail; if dir=$$(deploy/setup/rocksdb.sh); then export ROCKSDB_LIB_DIR="$$dir" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup fmt lint doc build demo test sim fuzz bench
+.PHONY: help setup fmt lint doc build demo test sim soak fuzz bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ test: setup ## format, lints, docs and every test
 SEEDS ?= 100..200
 sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats a failing seed
 	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)
+
+MINUTES ?= 10
+SOAK_SEED ?= 1
+soak: setup ## six real nodes, two behind NAT, for MINUTES=10 under faults; then heals and checks; needs root
+	@deploy/setup/tests.sh
+	@$(ROCKSDB) cargo build --locked -q -p counterfoil-tests --bins; \
+	MINUTES=$(MINUTES) SEED=$(SOAK_SEED) exec "$${CARGO_TARGET_DIR:-target}/debug/soak"
 
 CASES ?= 20000
 fuzz: setup ## every decoder and verifier on CASES random inputs each; what fails is kept and tried first ever after

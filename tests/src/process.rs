@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use counterfoil_node::cli::client::{Address, Client};
+use counterfoil_node::data::DataDir;
 use serde_json::Value;
 
 /// Longest wait for anything that other processes do.
@@ -17,6 +19,10 @@ pub struct Process {
     data: PathBuf,
     /// Where it listens, so that its peers find it again after it was killed.
     listen: Vec<String>,
+    /// The network namespace that it runs in, if it is not this process's.
+    space: Option<String>,
+    /// Arguments of every start.
+    always: Vec<String>,
     child: Mutex<Option<Child>>,
 }
 
@@ -36,11 +42,66 @@ impl Process {
 
     /// The organisation whose data lie in `data` already.
     pub fn at(program: &str, data: &Path) -> Self {
-        Self { program: program.into(), data: data.into(), listen: Vec::new(), child: Mutex::default() }
+        Self {
+            program: program.into(),
+            data: data.into(),
+            listen: Vec::new(),
+            space: None,
+            always: Vec::new(),
+            child: Mutex::default(),
+        }
+    }
+
+    /// Runs the node in a network namespace, listening at these addresses. Commands reach it through its socket all the same.
+    #[must_use]
+    pub fn within(mut self, space: &str, listen: &[String]) -> Self {
+        self.space = Some(space.to_owned());
+        self.listen = listen.to_vec();
+        self
+    }
+
+    /// Gives every start of the node these arguments too.
+    pub fn always(&mut self, arguments: &[&str]) {
+        self.always.extend(arguments.iter().map(|one| (*one).to_owned()));
+    }
+
+    /// Where it is told to listen.
+    pub fn listening(&self) -> &[String] {
+        &self.listen
+    }
+
+    /// The node's API, over the socket in its data directory.
+    pub fn client(&self) -> Client {
+        Client::new(Address::Socket(DataDir::new(&self.data).socket()))
+    }
+
+    /// Resident memory of the running process, in KiB.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resident_kib(&self) -> Outcome<u64> {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = child.as_ref().ok_or("it does not run")?.id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no memory is shown")?;
+        Ok(number.parse()?)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_in(None, arguments)
+    }
+
+    /// The command, in a namespace if one is named: `ip` makes way for it there, under one process id.
+    fn command_in(&self, space: Option<&str>, arguments: &[&str]) -> Command {
+        let mut command = match space {
+            Some(space) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", space]).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.arg("--data").arg(&self.data).arg("--json").args(arguments);
         command.env("COUNTERFOIL_PASSPHRASE", "for tests alone").stdin(Stdio::null());
         command.env_remove("COUNTERFOIL_PASSPHRASE_FILE");
@@ -62,11 +123,16 @@ impl Process {
     pub fn start_with(&self, further: &[&str]) -> Outcome<()> {
         let anywhere = ["/ip4/127.0.0.1/tcp/0".to_owned()];
         let listen = if self.listen.is_empty() { &anywhere[..] } else { &self.listen };
-        let mut arguments = vec!["run", "--api", "127.0.0.1:0", "--anchor", "0"];
+        let mut arguments = vec!["run", "--api", "127.0.0.1:0"];
+        if !self.always.iter().any(|argument| argument == "--anchor") {
+            arguments.extend(["--anchor", "0"]);
+        }
         listen.iter().for_each(|address| arguments.extend(["--listen", address]));
+        arguments.extend(self.always.iter().map(String::as_str));
         arguments.extend(further);
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.data.join("node.log"))?;
-        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child =
+            self.command_in(self.space.as_deref(), &arguments).stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or("no output")?;
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         let mut line = String::new();

@@ -36,6 +36,8 @@ const DIRECT_EVERY: u64 = 15;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest a connection lasts on which nothing is under way.
 const IDLE: Duration = Duration::from_secs(600);
+/// After so long, whoever dials has given up the connection that there is: dials at one moment are over by then.
+const SETTLED: Duration = Duration::from_secs(5);
 /// Streams of one connection whose protocol is being agreed on.
 const NEGOTIATING_MAX: usize = 16;
 /// Most requests of others that wait for an answer.
@@ -57,8 +59,8 @@ struct Driver<'a> {
     runtime: &'a Runtime,
     seen: &'a Mutex<Seen>,
     known: Addresses,
-    /// Connections, by the address at their other end.
-    open: BTreeMap<PeerId, HashMap<ConnectionId, Multiaddr>>,
+    /// Connections, by peer.
+    open: BTreeMap<PeerId, HashMap<ConnectionId, Open>>,
     admitted: &'a Admitted,
     /// Peers with a connection that did not speak for members when they came, the longest there first.
     strangers: Vec<PeerId>,
@@ -74,6 +76,25 @@ struct Driver<'a> {
     channels: BTreeMap<ChannelId, Waiting>,
     judged: BTreeMap<GossipId, (MessageId, PeerId)>,
     next: u64,
+}
+
+/// A connection.
+struct Open {
+    /// The address at its other end.
+    address: Multiaddr,
+    since: Instant,
+}
+
+impl Open {
+    fn is_relayed(&self) -> bool {
+        is_relayed(&self.address)
+    }
+
+    /// Whether this connection can be none any more, given that its peer has just dialled `address` from afar.
+    fn is_stale(&self, address: &Multiaddr) -> bool {
+        let is_upgrade = self.is_relayed() && !is_relayed(address);
+        !is_upgrade && self.since.elapsed() >= SETTLED
+    }
 }
 
 /// A request of a peer that waits for an answer.
@@ -257,7 +278,7 @@ impl Driver<'_> {
                 continue;
             }
             if let Some(open) = self.open.get(&peer) {
-                let is_due = self.dials.is_multiple_of(DIRECT_EVERY) && open.values().all(is_relayed);
+                let is_due = self.dials.is_multiple_of(DIRECT_EVERY) && open.values().all(Open::is_relayed);
                 addresses.retain(|address| is_due && !is_relayed(address));
             }
             if addresses.is_empty() {
@@ -272,7 +293,7 @@ impl Driver<'_> {
             }
         }
         for address in anybody {
-            if self.open.values().any(|open| open.values().any(|remote| *remote == address)) {
+            if self.open.values().any(|open| open.values().any(|open| open.address == address)) {
                 continue;
             }
             if let Err(error) = self.swarm.dial(DialOpts::from(address.clone())) {
@@ -303,10 +324,11 @@ impl Driver<'_> {
     /// Shows how a peer is connected, and closes relayed connections to one that is connected directly.
     fn show(&mut self, peer: &PeerId) {
         let open = self.open.get(peer);
-        let direct = open.and_then(|open| open.values().find(|address| !is_relayed(address)));
-        let shown = direct.or_else(|| open.and_then(|open| open.values().next())).cloned();
+        let direct = open.and_then(|open| open.values().find(|one| !one.is_relayed()));
+        let shown = direct.or_else(|| open.and_then(|open| open.values().next()));
+        let shown = shown.map(|one| one.address.clone());
         let superfluous = open.filter(|_| direct.is_some()).into_iter().flatten();
-        for (connection, _) in superfluous.filter(|(_, address)| is_relayed(address)) {
+        for (connection, _) in superfluous.filter(|(_, one)| one.is_relayed()) {
             self.swarm.close_connection(*connection);
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -404,9 +426,12 @@ impl Driver<'_> {
                     ConnectedPoint::Listener { local_addr, .. } if endpoint.is_relayed() => local_addr,
                     _ => endpoint.get_remote_address(),
                 };
-                self.open.entry(peer_id).or_default().insert(connection_id, address.clone());
+                let others = self.open.entry(peer_id).or_default();
+                // A peer that was started anew knows nothing of what was said before, and is only told on a first connection.
+                let begins_anew = endpoint.is_listener() && others.values().any(|one| one.is_stale(address));
+                others.insert(connection_id, Open { address: address.clone(), since: Instant::now() });
                 self.show(&peer_id);
-                if self.is_shunned(&peer_id) {
+                if begins_anew || self.is_shunned(&peer_id) {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                 } else if num_established.get() == 1 {
                     self.limit_strangers(peer_id);
