@@ -47,6 +47,14 @@ pub struct Config {
     pub peer_gossip: Rate,
     /// Gossip messages about an organisation's heads, on each topic, that are passed on.
     pub organisation_gossip: Rate,
+    /// Milliseconds for which the own new head is kept back from those who ask for it, until a quorum has seen it.
+    pub witness_wait_ms: u64,
+    /// Milliseconds for which a question waits for what is on its way here.
+    pub parked_ms: u64,
+    /// Milliseconds without an answer after which somebody else is asked too, while the first may still answer.
+    pub hedge_ms: u64,
+    /// Most questions that wait.
+    pub parked_max: usize,
     /// Milliseconds without a quorum of cosignatures, after which the witnesses that are silent are named.
     pub witness_patience_ms: u64,
     /// Members up to which everybody is connected to everybody.
@@ -84,6 +92,10 @@ impl Default for Config {
             peer_requests: Rate { burst: 400, per_s: 100 },
             peer_gossip: Rate { burst: 2000, per_s: 500 },
             organisation_gossip: Rate { burst: 40, per_s: 4 },
+            witness_wait_ms: 250,
+            parked_ms: 600,
+            hedge_ms: 1_000,
+            parked_max: 1024,
             witness_patience_ms: 30_000,
             full_mesh_max: 48,
             neighbours: 8,

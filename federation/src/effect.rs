@@ -232,6 +232,8 @@ pub enum Effect {
         size: TreeSize,
         /// Who asks, and what it may read.
         audience: Box<Audience>,
+        /// The head, where the answer is to have it too.
+        head: Option<Box<Announcement>>,
     },
     /// Answer a request for withheld entries out of the store.
     Reveal {

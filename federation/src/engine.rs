@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use counterfoil_protocol::chain::head::HeadError;
 use counterfoil_protocol::chain::{Head, SignedHead};
-use counterfoil_protocol::ids::{ByteString, Bytes, HeadHash, MeshId, OrganisationId, StatementId};
+use counterfoil_protocol::ids::{ByteString, Bytes, HeadHash, MeshId, OrganisationId, StatementId, TreeSize};
 use counterfoil_protocol::keys::{PublicKey, Signer};
 use counterfoil_protocol::mesh::{Agreements, Charter, Membership};
-use counterfoil_protocol::statement::{Authentic, Kind, Verified, Visibility};
+use counterfoil_protocol::statement::{Authentic, Kind, Verified};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
@@ -23,7 +23,8 @@ use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId, GatherId};
 use crate::evidence::Gathering;
 use crate::fetch::Targets;
 use crate::input::Input;
-use crate::message::{Announcement, Carried, Entry, GOSSIP_BYTES_MAX, Request, Topic};
+use crate::message::{Announcement, Request, Topic};
+use crate::notice::{OnceWitnessed, Parked};
 use crate::outbox::{Outbox, Ticket};
 use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
 use crate::replica::{Replica, ReplicaError};
@@ -114,6 +115,14 @@ pub struct Engine {
     pub(crate) limited: BTreeMap<OrganisationId, u64>,
     /// Since when the own head lacks a quorum, and whether somebody was told.
     pub(crate) unwitnessed: Option<(Millis, bool)>,
+    /// Questions that wait for what is on its way here.
+    pub(crate) parked: Parked,
+    /// Heads that came by comparison, with when neighbours are told of them unless gossip comes first.
+    pub(crate) untold: BTreeMap<OrganisationId, (Millis, HeadHash)>,
+    /// Until when the own head is kept back for its witnesses.
+    pub(crate) kept_back: Option<Millis>,
+    /// What is said once a quorum has signed it.
+    pub(crate) once_witnessed: OnceWitnessed,
 }
 
 impl Engine {
@@ -229,6 +238,10 @@ impl Engine {
             budgets: BTreeMap::new(),
             limited: BTreeMap::new(),
             unwitnessed: None,
+            parked: Parked::default(),
+            untold: BTreeMap::new(),
+            kept_back: None,
+            once_witnessed: OnceWitnessed::Head,
         };
         if let Some(text) = engine.key_is_another().filter(|_| engine.frozen().is_none()) {
             engine.search = Some(Search::default());
@@ -253,9 +266,9 @@ impl Engine {
                 self.append(now, append, *statement, &known_refs);
             }
             Input::Durable(ticket) => self.durable(now, ticket),
-            Input::HeadLocked { ticket, outcome } => self.head_locked(ticket, outcome),
+            Input::HeadLocked { ticket, outcome } => self.head_locked(now, ticket, outcome),
             // What is of an older head, or known already, changes nothing.
-            Input::Cosigned { size, line } => drop(self.take_own_cosignature(size, &line)),
+            Input::Cosigned { size, line } => drop(self.take_own_cosignature(now, size, &line)),
             Input::WriteFailed { reason, .. } => self.alarm(&format!("a write failed: {reason}")),
             Input::EnterMesh { mesh, charter } => {
                 self.enter_mesh(mesh, charter);
@@ -286,7 +299,9 @@ impl Engine {
         let introductions = self.peers.values().filter_map(|peer| peer.introduce_at);
         let exchanges = self.exchanges.values().map(|exchange| exchange.until);
         let gatherings = self.gatherings.values().map(|gathering| gathering.until);
-        let others = gatherings.chain([self.next_round]).chain(self.next_agreement());
+        let others =
+            gatherings.chain([self.next_round]).chain(self.next_agreement()).chain(self.parked.deadline());
+        let others = others.chain(self.untold.values().map(|(at, _)| *at));
         introductions.chain(exchanges).chain(others).chain(self.targets.next_deadline()).min()
     }
 
@@ -300,14 +315,21 @@ impl Engine {
         &self.replicas
     }
 
-    /// The head of a chain that was heard of, while not everything under it is here.
-    pub fn heard_of(&self, organisation: &OrganisationId) -> Option<&SignedHead> {
-        self.targets.head(organisation)
+    /// The least size of the latest head of a chain that was heard of, while not everything under it is here.
+    pub fn heard_of(&self, organisation: &OrganisationId) -> Option<TreeSize> {
+        let here = self.replicas.get(organisation).and_then(Replica::head);
+        let noticed =
+            self.targets.notice(organisation).filter(|(seq, _)| here.is_none_or(|here| here.seq() < *seq));
+        // A head of which there was but a notice has at least one statement more.
+        let more = noticed.map(|_| TreeSize(here.map_or(0, |head| head.size().0) + 1));
+        self.targets.head(organisation).map(SignedHead::size).max(more)
     }
 
     /// How many chains are not here as far as was heard.
     pub fn behind(&self) -> usize {
-        self.targets.len()
+        let here =
+            |organisation| self.replicas.get(organisation).and_then(Replica::head).map(SignedHead::seq);
+        self.targets.seqs().filter(|(organisation, told)| *told > here(organisation)).count()
     }
 
     /// The mesh's membership.
@@ -349,6 +371,10 @@ impl Engine {
         self.identity.chain_key.public_key()
     }
 
+    pub(crate) fn chain_signer(&self) -> Arc<dyn Signer> {
+        self.identity.chain_key.clone()
+    }
+
     pub(crate) fn witness_key(&self) -> Arc<dyn Signer> {
         self.identity.witness_key.clone()
     }
@@ -381,7 +407,7 @@ impl Engine {
         }
     }
 
-    fn head_locked(&mut self, ticket: Ticket, outcome: Result<(), Option<HeadHash>>) {
+    fn head_locked(&mut self, now: Millis, ticket: Ticket, outcome: Result<(), Option<HeadHash>>) {
         self.outbox.durable(ticket);
         if let Err(held) = outcome {
             let held = held.map_or_else(|| "nothing".to_owned(), |hash| hash.to_string());
@@ -391,69 +417,27 @@ impl Engine {
         }
         let Some(own) = self.replicas.get_mut(&self.me) else { return };
         if let Some(committed) = self.sequencer.locked(ticket, own, &mut self.outbox) {
-            self.committed(&committed);
+            self.committed(now, &committed);
         }
     }
 
     /// Writes the new head down, lets the membership follow, and tells everybody.
-    fn committed(&mut self, committed: &Committed) {
+    fn committed(&mut self, now: Millis, committed: &Committed) {
         self.sequencer.keep_head(committed.head.clone(), &mut self.outbox);
         let me = self.me;
         self.touch(&me);
-        let mut topics = BTreeSet::from([Topic::Heads]);
+        let mut topic = Topic::Heads;
         for verified in &committed.statements {
             self.take_standing(verified);
             self.crossing.take(verified);
-            match verified.kind() {
-                Kind::Link | Kind::Counterfoil => topics.insert(Topic::Links),
-                Kind::Recall | Kind::Revocation => topics.insert(Topic::Recalls),
-                _ => false,
-            };
-        }
-        if topics.remove(&Topic::Recalls) {
-            self.announce_recall(committed);
-        }
-        self.announce(&topics);
-    }
-
-    /// Gossips a head with the entries that are new under it, so that they are in force wherever it arrives.
-    fn announce_recall(&mut self, committed: &Committed) {
-        if self.membership.is_none() {
-            return;
-        }
-        let head = ByteString(committed.head.bytes().to_vec());
-        let entries =
-            committed.statements.iter().map(|verified| match verified.statement().header().visibility {
-                Visibility::Mesh => Entry::Statement(ByteString(verified.bytes().to_vec())),
-                _ => Entry::Withheld(verified.leaf_digest()),
+            topic = topic.max(match verified.kind() {
+                Kind::Link | Kind::Counterfoil => Topic::Links,
+                Kind::Recall | Kind::Revocation => Topic::Recalls,
+                _ => Topic::Heads,
             });
-        let page = committed.before.clone().map(|before| Carried { before, entries: entries.collect() });
-        let announcement =
-            Announcement { head, cosignatures: Vec::new(), inception: None, succession: Vec::new(), page };
-        let bare = Announcement { page: None, ..announcement.clone() };
-        // What is too long to travel along is fetched.
-        let fitting = [announcement, bare].into_iter().find_map(|announcement| {
-            crate::message::encode(&announcement).ok().filter(|bytes| bytes.len() <= GOSSIP_BYTES_MAX)
-        });
-        if let Some(bytes) = fitting {
-            self.outbox.push(Effect::Gossip { topic: Topic::Recalls, bytes: bytes.into() });
         }
-    }
-
-    /// Gossips the own head. It is in the head lock, so it cannot be lost any more.
-    pub(crate) fn announce(&mut self, topics: &BTreeSet<Topic>) {
-        if self.membership.is_none() {
-            return;
-        }
-        let Some(announcement) = self.replicas.get(&self.me).and_then(|own| announcement(own, false)) else {
-            return;
-        };
-        if let Ok(bytes) = crate::message::encode(&announcement) {
-            let bytes: Arc<[u8]> = bytes.into();
-            for topic in topics {
-                self.outbox.push(Effect::Gossip { topic: *topic, bytes: bytes.clone() });
-            }
-        }
+        self.weigh(&me);
+        self.tell(now, topic, committed);
     }
 
     fn enter_mesh(&mut self, mesh: MeshId, charter: Charter) {
@@ -475,8 +459,10 @@ impl Engine {
         }
     }
 
-    fn membership_changed(&mut self) {
+    pub(crate) fn membership_changed(&mut self) {
         self.witnesses.clear();
+        let known: Vec<OrganisationId> = self.replicas.keys().copied().collect();
+        known.iter().for_each(|organisation| self.weigh(organisation));
         self.compare_anew();
     }
 
@@ -501,17 +487,42 @@ impl Engine {
 
     /// Sends a request, if the peer has room for another.
     pub(crate) fn send(&mut self, now: Millis, key: &PublicKey, purpose: Purpose, request: Request) -> bool {
-        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return false };
+        let effect = self.request(now, key, purpose, request);
+        let is_sent = effect.is_some();
+        effect.into_iter().for_each(|effect| self.outbox.push(effect));
+        is_sent
+    }
+
+    /// As [`Self::send`], once the write with this ticket is durable.
+    pub(crate) fn send_after(
+        &mut self,
+        ticket: Ticket,
+        now: Millis,
+        key: &PublicKey,
+        purpose: Purpose,
+        request: Request,
+    ) {
+        let effect = self.request(now, key, purpose, request);
+        effect.into_iter().for_each(|effect| self.outbox.say_after(ticket, effect));
+    }
+
+    fn request(
+        &mut self,
+        now: Millis,
+        key: &PublicKey,
+        purpose: Purpose,
+        request: Request,
+    ) -> Option<Effect> {
+        let peer = self.peers.get_mut(key.as_bytes())?;
         if !peer.has_room(&self.config) {
-            return false;
+            return None;
         }
         peer.under_way += 1;
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange = self.next_exchange.wrapping_add(1);
         let until = now.plus(self.config.exchange_timeout_ms);
         self.exchanges.insert(exchange, Exchange { peer: *key, purpose, until });
-        self.outbox.push(Effect::Send { peer: *key, exchange, request });
-        true
+        Some(Effect::Send { peer: *key, exchange, request })
     }
 
     fn tick(&mut self, now: Millis) {
@@ -523,6 +534,8 @@ impl Engine {
         self.introduce(now);
         self.reveal(now);
         self.round(now);
+        self.release_due(now);
+        self.tell_untold(now);
         self.gather_on(now);
         self.fetch(now);
         if let Some(own) = self.replicas.get(&self.me) {

@@ -71,9 +71,8 @@ impl Engine {
         self.suspicions.remove(&organisation);
         if let Some(membership) = &mut self.membership {
             membership.expose(organisation);
-            self.witnesses.clear();
         }
-        self.compare_anew();
+        self.membership_changed();
         let ticket = self.outbox.ticket();
         self.outbox.push(Effect::Persist {
             ticket,

@@ -1,6 +1,6 @@
 //! What lies under heads: fetched by pull from whoever told of a head, page by page, accepted by proof.
 //!
-//! A head that is known but under which not everything is here yet is a target. Those who told of it are asked in turn; who
+//! A head under which not everything is here yet, or of which there was but a notice, is a target. Those who told of it are asked in turn; who
 //! does not have it yet is asked again a little later, since gossip passes a head on before its entries are there. What was
 //! accepted stays, so that whoever is asked next goes on from there, after a lost connection as after a restart.
 
@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::identity::Succession;
-use counterfoil_protocol::ids::OrganisationId;
+use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId};
 use counterfoil_protocol::keys::PublicKey;
+use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
 
-use crate::effect::{Effect, Event};
+use crate::effect::{Effect, Event, Write};
 use crate::engine::{Engine, announcement};
-use crate::message::{Page, Request, Topic};
+use crate::message::{Announcement, Hint, Page, Request, Topic};
 use crate::peer::Purpose;
+use crate::replica::Replica;
 use crate::sync::Origin;
 use crate::time::Millis;
 
@@ -23,15 +25,22 @@ use crate::time::Millis;
 const SOURCES_MAX: usize = 4;
 /// Refusals by those who told of a head, until it is given up.
 const ATTEMPTS_MAX: u32 = 10;
+/// Milliseconds for which gossip may still bring what a comparison of heads has brought already.
+const TELL_AFTER_MS: u64 = 400;
 /// Targets that are looked at in one go.
 const DUE_MAX: usize = 256;
 /// Targets without a free peer, after which no more are looked at until a request ends.
 const BUSY_MAX: usize = 16;
 
 /// A head under which not everything is here yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Target {
-    pub(crate) head: SignedHead,
+    /// The head; none while there was but a notice of it.
+    head: Option<SignedHead>,
+    /// Number and hash of a head of which there was a notice, until whoever told of it has answered.
+    notice: Option<(HeadSeq, HeadHash)>,
+    /// Signature lines of witnesses that came with the head.
+    lines: Vec<String>,
     /// Who has it, as far as is known.
     sources: Vec<PublicKey>,
     /// Who is being asked.
@@ -47,9 +56,22 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn new(head: SignedHead) -> Self {
-        let (sources, succession) = (Vec::new(), None);
-        Self { head, sources, fetching: None, attempts: 0, due: None, succession, tell: false }
+    fn has(&self, hash: HeadHash) -> bool {
+        self.head.as_ref().is_some_and(|head| head.hash() == hash)
+    }
+
+    fn add_source(&mut self, source: Option<PublicKey>) {
+        if let Some(source) = source
+            && !self.sources.contains(&source)
+            && self.sources.len() < SOURCES_MAX
+        {
+            self.sources.push(source);
+        }
+    }
+
+    /// The highest number of a head that was told of.
+    fn seq(&self) -> Option<HeadSeq> {
+        self.head.as_ref().map(SignedHead::seq).max(self.notice.map(|(seq, _)| seq))
     }
 }
 
@@ -64,7 +86,28 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) fn head(&self, organisation: &OrganisationId) -> Option<&SignedHead> {
-        self.all.get(organisation).map(|target| &target.head)
+        self.all.get(organisation)?.head.as_ref()
+    }
+
+    /// Number and hash of the head of which there was a notice and no answer yet.
+    pub(crate) fn notice(&self, organisation: &OrganisationId) -> Option<(HeadSeq, HeadHash)> {
+        self.all.get(organisation)?.notice
+    }
+
+    /// Whether a head of this number or a later one is on its way here, from somebody else than `asker`.
+    pub(crate) fn is_coming(&self, organisation: &OrganisationId, seq: HeadSeq, asker: &PublicKey) -> bool {
+        let Some(target) = self.all.get(organisation).filter(|target| target.seq() >= Some(seq)) else {
+            return false;
+        };
+        match &target.fetching {
+            Some(from) => from != asker,
+            None => target.sources.iter().any(|source| source != asker),
+        }
+    }
+
+    /// The organisations of which something is looked for, each with the highest number of a head that was told of.
+    pub(crate) fn seqs(&self) -> impl Iterator<Item = (&OrganisationId, Option<HeadSeq>)> {
+        self.all.iter().map(|(organisation, target)| (organisation, target.seq()))
     }
 
     /// What leads to the chain key of the head that is looked for, where it is not known here yet.
@@ -89,22 +132,84 @@ impl Targets {
     /// Looks for a head from now on, in place of an older one.
     pub(crate) fn want(&mut self, head: SignedHead, origin: Origin, now: Millis, tell: bool) {
         let organisation = head.organisation();
-        let target = self.all.entry(organisation).or_insert_with(|| Target::new(head.clone()));
-        if target.head.hash() != head.hash() {
-            (target.head, target.attempts, target.tell) = (head, 0, false);
-            target.sources.clear();
+        let target = self.all.entry(organisation).or_default();
+        if !target.has(head.hash()) {
+            if target.notice.is_none_or(|(seq, hash)| seq <= head.seq() && hash != head.hash()) {
+                (target.attempts, target.notice) = (0, None);
+                target.sources.clear();
+            }
+            (target.head, target.tell) = (Some(head), false);
+            target.lines.clear();
         }
         target.tell |= tell;
         target.succession = origin.succession.or_else(|| target.succession.take());
-        if let Some(source) = origin.source
-            && !target.sources.contains(&source)
-            && target.sources.len() < SOURCES_MAX
-        {
-            target.sources.push(source);
-        }
+        target.add_source(origin.source);
         if target.fetching.is_none() {
             self.schedule(&organisation, Some(now));
         }
+    }
+
+    /// Looks for a head of which there was a notice, with its witnesses' signatures.
+    pub(crate) fn want_noticed(
+        &mut self,
+        organisation: &OrganisationId,
+        notice: (HeadSeq, HeadHash),
+        source: PublicKey,
+        now: Millis,
+    ) {
+        let target = self.all.entry(*organisation).or_default();
+        if target.notice.is_some_and(|(seq, _)| seq > notice.0) {
+            return;
+        }
+        if target.notice != Some(notice) {
+            target.attempts = 0;
+            if !target.has(notice.1) {
+                target.sources.clear();
+            }
+        }
+        target.notice = Some(notice);
+        target.add_source(Some(source));
+        if target.fetching.is_none() {
+            self.schedule(organisation, Some(now));
+        }
+    }
+
+    /// Asks once more for a head of which there was a notice.
+    pub(crate) fn ask_again(&mut self, organisation: &OrganisationId, now: Millis) {
+        if self.notice(organisation).is_some() {
+            self.schedule(organisation, Some(now));
+        }
+    }
+
+    /// Whoever told of a head has answered with one of this number.
+    pub(crate) fn notice_answered(&mut self, organisation: &OrganisationId, seq: HeadSeq) {
+        if let Some(target) = self.all.get_mut(organisation) {
+            target.notice = target.notice.filter(|(wanted, _)| *wanted > seq);
+        }
+    }
+
+    /// Keeps signature lines that came with a head that is looked for.
+    pub(crate) fn keep_lines(&mut self, organisation: &OrganisationId, hash: HeadHash, lines: &[String]) {
+        let target = self.all.get_mut(organisation).filter(|target| target.has(hash));
+        if let Some(target) = target.filter(|target| target.lines.len() < lines.len()) {
+            target.lines = lines.iter().take(NOTE_SIGNATURES_MAX).cloned().collect();
+        }
+    }
+
+    /// The head is here. What is left of the target is its notice, while that has no answer yet.
+    fn reached(&mut self, organisation: &OrganisationId, hash: HeadHash) -> Option<Target> {
+        let target = self.all.get_mut(organisation).filter(|target| target.has(hash))?;
+        if target.notice.is_some() {
+            let kept = Target {
+                notice: target.notice,
+                fetching: target.fetching,
+                due: target.due,
+                ..Target::default()
+            };
+            let kept = Target { sources: target.sources.clone(), ..kept };
+            return Some(std::mem::replace(target, kept));
+        }
+        self.remove(organisation)
     }
 
     fn schedule(&mut self, organisation: &OrganisationId, at: Option<Millis>) {
@@ -121,6 +226,22 @@ impl Targets {
     pub(crate) fn remove(&mut self, organisation: &OrganisationId) -> Option<Target> {
         self.schedule(organisation, None);
         self.all.remove(organisation)
+    }
+
+    /// Who is being asked for a target, whose turn is over when somebody else is to be asked.
+    fn hedge(&mut self, organisation: &OrganisationId) -> Option<PublicKey> {
+        let target = self.all.get_mut(organisation)?;
+        let asked = target.fetching?;
+        target.attempts = target.attempts.saturating_add(1);
+        Some(asked)
+    }
+
+    /// Whoever was asked has answered.
+    pub(crate) fn fetched(&mut self, organisation: &OrganisationId) {
+        if let Some(target) = self.all.get_mut(organisation) {
+            target.fetching = None;
+            self.schedule(organisation, None);
+        }
     }
 
     /// A request has ended, or somebody has come: what found nobody free may now.
@@ -154,7 +275,12 @@ impl Engine {
             .collect();
         let mut busy = 0;
         for organisation in due {
-            match self.pick(&organisation) {
+            if self.has_noticed(&organisation) {
+                self.targets.remove(&organisation);
+                continue;
+            }
+            let asked = self.targets.hedge(&organisation);
+            match self.pick(&organisation, asked) {
                 Pick::Ask(key) => self.ask_entries(now, &organisation, key),
                 Pick::Busy => busy += 1,
                 // Somebody will tell of it again.
@@ -168,24 +294,55 @@ impl Engine {
     }
 
     fn ask_entries(&mut self, now: Millis, organisation: &OrganisationId, key: PublicKey) {
-        let from = self.replicas.get(organisation).map(|replica| replica.size().next_position());
-        let head = self.targets.head(organisation).cloned();
-        let Some((from, head)) = from.zip(head) else { return };
-        let request = Request::Entries { organisation: *organisation, from, size: head.size() };
-        if self.send(now, &key, Purpose::Entries(head), request) {
-            self.targets.schedule(organisation, None);
+        let Some(replica) = self.replicas.get(organisation) else { return };
+        let from = replica.size().next_position();
+        let is_here = |hash| replica.head().is_some_and(|head| head.hash() == hash);
+        let organisation_id = *organisation;
+        let (purpose, request) = match (self.targets.notice(organisation), self.targets.head(organisation)) {
+            (Some((seq, hash)), _) => {
+                let from = Some(from).filter(|_| !is_here(hash));
+                let request = Request::Latest { organisation: organisation_id, from, seq };
+                (Purpose::Latest(organisation_id), request)
+            }
+            (None, Some(head)) => {
+                let request = Request::Entries { organisation: organisation_id, from, size: head.size() };
+                (Purpose::Entries(head.clone()), request)
+            }
+            (None, None) => return drop(self.targets.remove(organisation)),
+        };
+        if self.send(now, &key, purpose, request) {
+            self.targets.schedule(organisation, Some(now.plus(self.config.hedge_ms)));
             self.keep_fetching(organisation, key);
         }
     }
 
-    /// Those who told of it in turn, then its own organisation's peer.
-    fn pick(&self, organisation: &OrganisationId) -> Pick {
+    /// Whether all that a target is after has come in another way.
+    fn has_noticed(&self, organisation: &OrganisationId) -> bool {
+        let here = self.replicas.get(organisation);
+        let head = here.filter(|replica| replica.witnessed).and_then(Replica::head).map(SignedHead::seq);
+        head.is_some_and(|head| {
+            self.targets.all.get(organisation).is_some_and(|target| target.seq() <= Some(head))
+        })
+    }
+
+    /// Those who told of it in turn, then its own organisation's peer, and once one of these has failed everybody else: they
+    /// will have heard of it too. Not whoever is being asked already; and the quarantined, who are told nothing, last.
+    fn pick(&self, organisation: &OrganisationId, asked: Option<PublicKey>) -> Pick {
         let Some(target) = self.targets.all.get(organisation) else { return Pick::Nobody };
         let own = self.peers.values().find(|peer| peer.organisation == Some(*organisation));
         let mut candidates: Vec<PublicKey> = target.sources.clone();
         candidates.extend(own.map(|peer| peer.key).filter(|own| !target.sources.contains(own)));
+        if target.attempts > 0 {
+            let others = self.peers.values().map(|peer| peer.key);
+            let others: Vec<PublicKey> = others.filter(|key| !candidates.contains(key)).collect();
+            candidates.extend(others);
+        }
+        candidates.retain(|key| Some(*key) != asked);
         let count = candidates.len().max(1);
         candidates.rotate_left(usize::try_from(target.attempts).unwrap_or_default() % count);
+        candidates.sort_by_key(|key| {
+            self.admitted(key).is_none_or(|organisation| self.has_misbehaved(&organisation))
+        });
         let mut pick = Pick::Nobody;
         for key in candidates {
             let Some(peer) = self.peers.get(key.as_bytes()) else { continue };
@@ -218,6 +375,20 @@ impl Engine {
         self.targets.schedule(organisation, Some(now.plus(wait)));
     }
 
+    /// Asks for what is still missing, after whoever told of a head has answered.
+    pub(crate) fn go_on_fetching(&mut self, now: Millis, organisation: &OrganisationId) {
+        let is_reached = self.has_noticed(organisation);
+        let Some(target) = self.targets.all.get(organisation) else { return };
+        match (&target.notice, &target.head) {
+            _ if target.fetching.is_some() => {}
+            (None, None) => drop(self.targets.remove(organisation)),
+            (Some(_), _) if is_reached => drop(self.targets.remove(organisation)),
+            (Some(_), _) if target.due.is_some() => {}
+            (Some(_), _) => self.stop_fetching(now, organisation),
+            (None, Some(_)) => self.targets.schedule(organisation, Some(now)),
+        }
+    }
+
     /// Gives a head up until somebody tells of it again.
     pub(crate) fn forget_target(&mut self, organisation: &OrganisationId) {
         if *organisation == self.me {
@@ -235,9 +406,7 @@ impl Engine {
     /// A peer answered with entries.
     pub(crate) fn entries_answered(&mut self, now: Millis, key: PublicKey, head: &SignedHead, page: &Page) {
         let organisation = head.organisation();
-        if let Some(target) = self.targets.all.get_mut(&organisation) {
-            target.fetching = None;
-        }
+        self.targets.fetched(&organisation);
         if self.has_misbehaved(&organisation) {
             return;
         }
@@ -272,13 +441,19 @@ impl Engine {
         let (mut cosignature, mut tell) = (None, false);
         if extended.complete {
             self.touch(&organisation);
-            if self.targets.head(&organisation).is_some_and(|target| target.hash() == head.hash()) {
-                tell = self.targets.remove(&organisation).is_some_and(|target| target.tell);
-            }
+            let target = self.targets.reached(&organisation, head.hash()).unwrap_or_default();
+            tell = target.tell && target.notice.is_none();
+            self.take_cosignatures(organisation, target.lines.iter().map(String::as_str));
             if organisation == self.me {
                 self.caught_up();
             } else {
-                cosignature = self.cosign(now, head, &mut writes);
+                cosignature = self.cosign(now, head);
+            }
+            if let Some(replica) =
+                self.replicas.get(&organisation).filter(|one| !one.cosignatures().is_empty())
+            {
+                let lines = replica.lines();
+                writes.push(Write::Cosignatures { organisation, size: head.size(), lines });
             }
         }
         self.outbox.push(Effect::Persist { ticket, writes });
@@ -286,19 +461,36 @@ impl Engine {
             self.outbox.say_after(ticket, Effect::Notify(Event::Accepted(verified)));
         }
         if tell {
-            self.tell_of(&organisation, ticket);
+            self.untold.insert(organisation, (now.plus(TELL_AFTER_MS), head.hash()));
         }
         if let Some(line) = cosignature {
-            self.hand_over(now, &organisation, head.size(), &line);
+            self.hand_over(now, &organisation, head.size(), &line, ticket);
+        }
+        if extended.complete {
+            self.release(now, &organisation);
         }
         true
     }
 
-    /// Tells neighbours of a head that came by comparison: gossip has not brought it to this part of the mesh.
-    fn tell_of(&mut self, organisation: &OrganisationId, ticket: crate::outbox::Ticket) {
-        let announcement = self.replicas.get(organisation).and_then(|replica| announcement(replica, false));
-        if let Some(Ok(bytes)) = announcement.map(|announcement| crate::message::encode(&announcement)) {
-            self.outbox.say_after(ticket, Effect::Gossip { topic: Topic::Heads, bytes: bytes.into() });
+    /// Tells neighbours of heads that came by comparison, where no gossip followed: it has not reached this part of the mesh.
+    pub(crate) fn tell_untold(&mut self, now: Millis) {
+        let due = self.untold.iter().filter(|(_, (at, _))| *at <= now);
+        let due: Vec<(OrganisationId, HeadHash)> =
+            due.map(|(organisation, (_, hash))| (*organisation, *hash)).collect();
+        for (organisation, hash) in due {
+            self.untold.remove(&organisation);
+            self.tell_of(&organisation, hash);
+        }
+    }
+
+    fn tell_of(&mut self, organisation: &OrganisationId, hash: HeadHash) {
+        let replica = self.replicas.get(organisation);
+        let is_latest = |replica: &&Replica| replica.head().is_some_and(|head| head.hash() == hash);
+        let told = replica.filter(is_latest).and_then(|replica| announcement(replica, false));
+        // Without signatures it is one and the same message, whoever sends it.
+        let told = told.map(|told| Hint::Head(Box::new(Announcement { cosignatures: Vec::new(), ..told })));
+        if let Some(Ok(bytes)) = told.map(|told| crate::message::encode(&told)) {
+            self.outbox.after_writes(Effect::Gossip { topic: Topic::Heads, bytes: bytes.into() });
         }
     }
 }

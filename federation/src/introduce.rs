@@ -23,6 +23,7 @@ impl Engine {
 
     pub(crate) fn disconnected(&mut self, now: Millis, key: &PublicKey) {
         self.peers.remove(key.as_bytes());
+        self.parked.forget(key);
         let lost: Vec<ExchangeId> =
             self.exchanges.iter().filter(|(_, e)| e.peer == *key).map(|(id, _)| *id).collect();
         for exchange in lost {

@@ -29,6 +29,7 @@
 //! | `introduce` | introductions |
 //! | `sync` | heads: heard of, looked at, and what they cost |
 //! | `vector` | heads compared with peers: tokens, vectors, ranges |
+//! | `notice` | new heads: word of them ahead, and what follows |
 //! | `fetch` | entries under heads, from whoever has them, with proofs |
 //! | [`budget`] | token buckets |
 //! | `witness` | cosignatures: whose count, giving them, collecting them |
@@ -53,6 +54,7 @@ mod fetch;
 pub mod input;
 mod introduce;
 pub mod message;
+mod notice;
 pub mod outbox;
 mod pause;
 pub mod peer;

@@ -3,7 +3,9 @@
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, Hash, SignedHead};
 use counterfoil_protocol::codec::{self, CodecError};
-use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Position, StatementId, TreeSize};
+use counterfoil_protocol::ids::{
+    ByteString, Bytes, HeadSeq, MeshId, OrganisationId, Position, StatementId, TreeSize,
+};
 use counterfoil_protocol::observation::Subject;
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +125,16 @@ impl Announcement {
     }
 }
 
+/// What travels on the topics of heads, links and recalls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Hint {
+    /// A [`Notice`](counterfoil_protocol::chain::Notice): that there is a head, which is to be asked for.
+    Notice(ByteString),
+    /// The head itself: where its entries travel along, or its witnesses' signatures come late.
+    Head(Box<Announcement>),
+}
+
 /// One entry of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -208,6 +220,19 @@ pub enum Request {
         /// Others.
         unknown: Vec<Bytes<8>>,
     },
+    /// Asks for a head with this number or a later one, with its witnesses' signatures and the entries under it. Whoever is
+    /// about to have that answers when it does.
+    Latest {
+        /// Whose chain.
+        organisation: OrganisationId,
+        /// The first position wanted; none for the head alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Position>,
+        /// The head's number.
+        seq: HeadSeq,
+    },
+    /// Offers the asker's new head to one of its chain's witnesses.
+    Offer(Box<Announcement>),
     /// Asks for entries from a position on, under a head of that size.
     Entries {
         /// Whose chain.
@@ -249,6 +274,16 @@ pub enum Request {
     },
 }
 
+impl Response {
+    /// What answers with a page: to a question for entries, or with `head` to one for the latest head.
+    pub fn with_page(page: Page, head: Option<Box<Announcement>>) -> Self {
+        match head {
+            Some(head) => Self::Latest { head, page: Some(page) },
+            None => Self::Entries(page),
+        }
+    }
+}
+
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -285,6 +320,14 @@ pub enum Response {
     Ranges(Vec<RangeAnswer>),
     /// Answers a question for announcements.
     Announcements(Vec<Announcement>),
+    /// Answers a question for the latest head.
+    Latest {
+        /// The head.
+        head: Box<Announcement>,
+        /// The entries asked for, or the first of them; none where the head alone was asked for, or there are none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        page: Option<Page>,
+    },
     /// Answers a question for entries.
     Entries(Page),
     /// Answers a question for evidence.
@@ -293,7 +336,7 @@ pub enum Response {
     Revealed(Revealed),
     /// Answers a question for consistency.
     Consistency(Consistency),
-    /// A cosignature was taken in.
+    /// A cosignature or an offer was taken in.
     Noted,
     /// The request is not answered, and why.
     Refused(String),

@@ -51,6 +51,12 @@ pub enum Purpose {
     },
     /// To get heads that are newer.
     Announcements(Box<Wanted>),
+    /// To get an organisation's head of which somebody told, and what is under it.
+    Latest(OrganisationId),
+    /// To get a head that may contradict the one that is here.
+    Contradiction,
+    /// To have a witness see the own new head.
+    Offered,
     /// To get entries of a chain under this head.
     Entries(SignedHead),
     /// To learn whether a page that did not fit, and why, was wrong or the chain is.

@@ -42,6 +42,8 @@ pub struct Replica {
     pub seen: Millis,
     /// At which of the engine's revisions its head or cosignatures changed last.
     pub(crate) changed: u64,
+    /// Whether a quorum of the chain's witnesses has signed the head.
+    pub(crate) witnessed: bool,
 }
 
 /// Why a chain on disk, a head or a page is not what it should be.
@@ -153,7 +155,8 @@ impl Content {
 
 impl Replica {
     fn of(content: impl Into<Arc<Content>>) -> Self {
-        Self { content: content.into(), cosignatures: BTreeMap::new(), seen: Millis(0), changed: 0 }
+        let cosignatures = BTreeMap::new();
+        Self { content: content.into(), cosignatures, seen: Millis(0), changed: 0, witnessed: false }
     }
 
     /// A chain of which the inception alone is known.
@@ -199,6 +202,8 @@ impl Replica {
         content.range = snapshot.range.clone();
         content.under = head.clone();
         content.head = head;
+        let content = Arc::new(content);
+        checked.keep(None, &content, &[]);
         Ok(Self::of(content))
     }
 
@@ -293,9 +298,15 @@ impl Replica {
         true
     }
 
+    /// A new head has no signatures of witnesses yet.
+    fn unwitness(&mut self) {
+        self.cosignatures.clear();
+        self.witnessed = false;
+    }
+
     /// Takes the head that was signed for the whole of this chain.
     pub fn set_head(&mut self, head: SignedHead) {
-        self.cosignatures.clear();
+        self.unwitness();
         Arc::make_mut(&mut self.content).set_head(head);
     }
 
@@ -385,7 +396,7 @@ impl Replica {
         let before = self.head().map(SignedHead::hash);
         self.content = Arc::new(next);
         if complete {
-            self.cosignatures.clear();
+            self.unwitness();
             checked.keep(before.as_ref(), &self.content, &verified);
         }
         Ok(Extended { writes, verified, complete })
@@ -451,7 +462,7 @@ impl Replica {
         writes.push(Write::Head(head.clone()));
         writes.push(Write::Tree { organisation: self.organisation(), range });
         self.content = known.content;
-        self.cosignatures.clear();
+        self.unwitness();
         Some(Extended { writes, verified, complete: true })
     }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use counterfoil_protocol::chain::head::HeadError;
 use counterfoil_protocol::chain::{Head, SignedHead};
 use counterfoil_protocol::identity::Succession;
-use counterfoil_protocol::ids::{ByteString, OrganisationId, TreeSize};
+use counterfoil_protocol::ids::{ByteString, HeadHash, HeadSeq, OrganisationId, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
 
 use crate::budget::Bucket;
 use crate::effect::{ChannelId, Effect, Event, ExchangeId, GossipId, Judgement};
 use crate::engine::Engine;
-use crate::message::{Announcement, GOSSIP_BYTES_MAX, Page, Request, Response, Topic};
+use crate::message::{Announcement, GOSSIP_BYTES_MAX, Hint, Page, Request, Response, Topic};
+use crate::notice::Question;
 use crate::peer::Purpose;
 use crate::replica::Replica;
 use crate::time::Millis;
@@ -22,6 +23,8 @@ pub(crate) struct Taken {
     /// Whose head it was.
     pub(crate) organisation: OrganisationId,
     pub(crate) judgement: Judgement,
+    /// Its number and hash, where its signatures were found to be right.
+    pub(crate) head: Option<(HeadSeq, HeadHash)>,
 }
 
 /// How a head was told of.
@@ -83,6 +86,21 @@ impl Engine {
             }
             Request::Announcements { known, unknown } => {
                 let response = self.announcements_asked(&known, &unknown);
+                // Signatures that were given only just now are not on disk yet.
+                self.outbox.after_writes(Effect::Respond { channel, response });
+            }
+            Request::Latest { organisation, from, seq } => {
+                self.latest_asked(now, Question { peer: key, channel, organisation, from, seq });
+            }
+            Request::Offer(offer) => {
+                // It is word of a head like any other, and costs as much.
+                let response = match self.take_announcement(now, key, Told::Gossip(Topic::Heads), &offer) {
+                    Ok(_) => Response::Noted,
+                    Err(reason) => {
+                        self.penalise(key, 20, reason);
+                        Response::Refused(reason.to_owned())
+                    }
+                };
                 self.respond(channel, response);
             }
             Request::Consistency { organisation, from, to } => {
@@ -96,7 +114,7 @@ impl Engine {
                     .is_some_and(|head| size <= head.size() && size.contains(from));
                 self.outbox.push(if is_here {
                     let audience = Box::new(self.crossing.agreements.audience(asker, now.timestamp()));
-                    Effect::Serve { channel, organisation, from, size, audience }
+                    Effect::Serve { channel, organisation, from, size, audience, head: None }
                 } else {
                     let response = Response::Refused("that is not under any head that is here".into());
                     Effect::Respond { channel, response }
@@ -105,7 +123,7 @@ impl Engine {
             Request::Evidence { about } => self.evidence_asked(now, channel, asker, about),
             request @ Request::Reveal { .. } => self.reveal_asked(now, channel, asker, request),
             Request::Cosigned { size, line } => {
-                let response = match self.take_own_cosignature(size, &line) {
+                let response = match self.take_own_cosignature(now, size, &line) {
                     Ok(()) => Response::Noted,
                     Err(reason) => Response::Refused(reason.to_owned()),
                 };
@@ -137,6 +155,15 @@ impl Engine {
             (Purpose::Consistency(suspicion, error), response) => {
                 self.consistency_answered(now, key, &suspicion, &error, &response);
             }
+            (Purpose::Latest(organisation), Response::Latest { head, page }) => {
+                self.latest_answered(now, key, organisation, &head, page.as_ref());
+            }
+            (Purpose::Latest(organisation), _) => self.stop_fetching(now, &organisation),
+            (Purpose::Contradiction, Response::Latest { head, .. }) => {
+                if let Err(reason) = self.take_announcement(now, key, Told::Answer, &head) {
+                    self.penalise(key, 20, reason);
+                }
+            }
             (Purpose::Entries(head), Response::Entries(page)) => {
                 self.entries_answered(now, key, &head, &page)
             }
@@ -145,7 +172,7 @@ impl Engine {
                 self.evidence_answered(now, key, gather, &other, response);
             }
             (Purpose::Reveal(organisation), response) => self.revealed(now, key, organisation, response),
-            (Purpose::Cosigned | Purpose::Heads { .. }, _)
+            (Purpose::Cosigned | Purpose::Offered | Purpose::Contradiction | Purpose::Heads { .. }, _)
             | (Purpose::Ranges { .. } | Purpose::Announcements(_), _) => {}
         }
     }
@@ -167,10 +194,12 @@ impl Engine {
         }
         match exchange.purpose {
             Purpose::Entries(head) => self.stop_fetching(now, &head.organisation()),
+            Purpose::Latest(organisation) => self.stop_fetching(now, &organisation),
             Purpose::Consistency(suspicion, _) => self.forget_target(&suspicion.organisation()),
             Purpose::Evidence(gather, other) => self.evidence_failed(gather, &other),
             Purpose::Reveal(organisation) => self.reveal_failed(&organisation),
             Purpose::Hello | Purpose::Heads { .. } | Purpose::Cosigned => {}
+            Purpose::Offered | Purpose::Contradiction => {}
             Purpose::Ranges { .. } | Purpose::Announcements(_) => {}
         }
     }
@@ -195,11 +224,12 @@ impl Engine {
         if topic == Topic::Proofs {
             return self.take_proof(bytes);
         }
-        match counterfoil_protocol::codec::decode::<Announcement>(bytes, GOSSIP_BYTES_MAX) {
-            Ok(announcement) => match self.take_announcement(now, key, Told::Gossip(topic), &announcement) {
-                Ok(taken) => taken.judgement,
-                Err(_) => Judgement::Reject,
-            },
+        match counterfoil_protocol::codec::decode::<Hint>(bytes, GOSSIP_BYTES_MAX) {
+            Ok(Hint::Notice(notice)) => self.take_notice(now, key, topic, &notice.0),
+            Ok(Hint::Head(announcement)) => {
+                let taken = self.take_announcement(now, key, Told::Gossip(topic), &announcement);
+                taken.map_or(Judgement::Reject, |taken| taken.judgement)
+            }
             Err(_) => Judgement::Reject,
         }
     }
@@ -221,7 +251,7 @@ impl Engine {
     ) -> Result<Taken, &'static str> {
         let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
         let organisation = head.organisation();
-        let done = |judgement| Ok(Taken { organisation, judgement });
+        let done = |judgement| Ok(Taken { organisation, judgement, head: None });
         if !self.is_member(&organisation) || self.is_paused(&organisation) {
             return done(Judgement::Ignore);
         }
@@ -285,11 +315,18 @@ impl Engine {
             judgement = Judgement::Accept;
             self.take_carried(now, key, &head, &page);
         }
-        let lines = announcement.cosignatures.iter().map(String::as_str);
-        if is_current && self.keep_cosignatures(organisation, lines) {
+        let lines = &announcement.cosignatures;
+        let told_of = (head.seq(), head.hash());
+        self.targets.keep_lines(&organisation, told_of.1, lines);
+        let is_wanted = self.targets.head(&organisation).is_some_and(|target| target.hash() == told_of.1);
+        if is_wanted && matches!(told, Told::Gossip(_)) && lines.len() < self.quorum(&organisation) {
+            // Whoever passed it on may have its witnesses' signatures.
+            self.targets.want_noticed(&organisation, told_of, key, now);
+        }
+        if is_current && self.keep_cosignatures(now, organisation, lines.iter().map(String::as_str)) {
             judgement = Judgement::Accept;
         }
-        done(judgement)
+        Ok(Taken { organisation, judgement, head: Some(told_of) })
     }
 
     /// Entries that came with their head: taken in at once where the chain is here up to them.
@@ -400,7 +437,7 @@ impl Engine {
 
     /// Spends one of the messages that an organisation may have passed on for it, on each topic. What is beyond is dropped;
     /// comparing heads will bring what it told of.
-    fn spend(&mut self, now: Millis, organisation: OrganisationId, topic: Topic) -> bool {
+    pub(crate) fn spend(&mut self, now: Millis, organisation: OrganisationId, topic: Topic) -> bool {
         let rate = self.config.organisation_gossip;
         let bucket = self.budgets.entry((organisation, topic)).or_insert_with(|| Bucket::full(rate, now));
         if bucket.take(rate, now) {

@@ -23,6 +23,8 @@ pub struct Usage {
     pub pending: usize,
     /// Effects that wait for a write.
     pub waiting: usize,
+    /// Questions of peers that wait for what is on its way here.
+    pub parked: usize,
 }
 
 impl Engine {
@@ -39,6 +41,7 @@ impl Engine {
             candidates: self.candidates.len(),
             pending: self.sequencer.pending(),
             waiting: self.outbox.waiting(),
+            parked: self.parked.len(),
         }
     }
 }

@@ -45,6 +45,8 @@ const RANGES_MAX: usize = 64;
 const RANGE_RECORDS_MAX: usize = 32;
 /// Most announcements in one answer.
 pub(crate) const ANNOUNCEMENTS_MAX: usize = 64;
+/// What stands for any quorum of witnesses.
+const WITNESSED: u16 = u16::MAX;
 /// Exchanges with one peer that find a difference but nothing to ask for, until all is compared.
 const DIFFERENT_MAX: u8 = 4;
 
@@ -99,8 +101,12 @@ pub(crate) fn prefix(organisation: &OrganisationId) -> [u8; 8] {
     first8(organisation.as_bytes())
 }
 
-/// Which witnesses have signed, in two bytes: sets that differ hardly ever look the same, and equal ones always do.
+/// Which witnesses have signed, in two bytes: sets that differ hardly ever look the same, and equal ones always do. One
+/// quorum is as good as another.
 fn fold(replica: &Replica) -> u16 {
+    if replica.witnessed {
+        return WITNESSED;
+    }
     let folded = replica.cosignatures().keys().fold(0, |folded, witness| {
         let [a, b, ..] = *witness.as_bytes();
         folded ^ u16::from_be_bytes([a, b])
@@ -322,8 +328,9 @@ impl Engine {
                     return;
                 }
                 let Some(own) = Record::of(replica, salt) else { return };
+                let is_signed_otherwise = record.witnesses != own.witnesses && own.witnesses != WITNESSED;
                 let is_news = record.seq > own.seq
-                    || record.seq == own.seq && (record.tag, record.witnesses) != (own.tag, own.witnesses);
+                    || record.seq == own.seq && (record.tag != own.tag || is_signed_otherwise);
                 if is_news {
                     wanted.known.push(Bytes(record.organisation));
                 }

@@ -14,7 +14,8 @@ use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
 
 use crate::effect::{Effect, Event, Write};
 use crate::engine::Engine;
-use crate::message::{Request, Topic};
+use crate::message::Request;
+use crate::outbox::Ticket;
 use crate::peer::Purpose;
 use crate::replica::Replica;
 use crate::time::Millis;
@@ -29,13 +30,8 @@ impl Engine {
     }
 
     /// Cosigns a head that was just found to extend what was here, if this organisation is a witness of the chain. The
-    /// signature is stored before anybody sees it.
-    pub(crate) fn cosign(
-        &mut self,
-        now: Millis,
-        head: &SignedHead,
-        writes: &mut Vec<Write>,
-    ) -> Option<Arc<str>> {
+    /// caller stores the signature before anybody sees it.
+    pub(crate) fn cosign(&mut self, now: Millis, head: &SignedHead) -> Option<Arc<str>> {
         let organisation = head.organisation();
         if !self.witnesses(&organisation).contains(&self.me) {
             return None;
@@ -45,31 +41,39 @@ impl Engine {
         let line = self.checked.line(&cosignature.line.to_text());
         let replica = self.replicas.get_mut(&organisation)?;
         replica.cosign(self.me, line.clone());
-        writes.push(Write::Cosignatures { organisation, size: head.size(), lines: replica.lines() });
+        self.weigh(&organisation);
         Some(line)
     }
 
-    /// Sends a cosignature to its head's organisation, if a peer of it is connected. Else it travels with head vectors.
+    /// Sends a cosignature to its head's organisation once it is on disk, if a peer of it is connected. Else it travels with
+    /// head vectors.
     pub(crate) fn hand_over(
         &mut self,
         now: Millis,
         organisation: &OrganisationId,
         size: TreeSize,
         line: &str,
+        ticket: Ticket,
     ) {
         let peer = self.peers.values().find(|p| p.organisation == Some(*organisation) && p.admitted_there);
         if let Some(key) = peer.map(|peer| peer.key) {
-            self.send(now, &key, Purpose::Cosigned, Request::Cosigned { size, line: line.to_owned() });
+            let request = Request::Cosigned { size, line: line.to_owned() };
+            self.send_after(ticket, now, &key, Purpose::Cosigned, request);
         }
     }
 
     /// Takes in a witness's cosignature on the own head.
-    pub(crate) fn take_own_cosignature(&mut self, size: TreeSize, line: &str) -> Result<(), &'static str> {
+    pub(crate) fn take_own_cosignature(
+        &mut self,
+        now: Millis,
+        size: TreeSize,
+        line: &str,
+    ) -> Result<(), &'static str> {
         let own = self.replicas.get(&self.me).ok_or("there is no chain yet")?;
         if own.head().map(SignedHead::size) != Some(size) {
             return Err("that is not the size of the latest head");
         }
-        if self.keep_cosignatures(self.me, [line]) {
+        if self.keep_cosignatures(now, self.me, [line]) {
             Ok(())
         } else {
             Err("it is no new cosignature of a witness of this chain")
@@ -79,12 +83,14 @@ impl Engine {
     /// Takes in signature lines on an organisation's latest head and stores them. Returns whether any is new.
     pub(crate) fn keep_cosignatures<'a>(
         &mut self,
+        now: Millis,
         organisation: OrganisationId,
         lines: impl IntoIterator<Item = &'a str>,
     ) -> bool {
         let count =
             |engine: &Self| engine.replicas.get(&organisation).map_or(0, |one| one.cosignatures().len());
         let before = count(self);
+        let was_witnessed = self.replicas.get(&organisation).is_some_and(|replica| replica.witnessed);
         self.take_cosignatures(organisation, lines);
         let after = count(self);
         if after == before {
@@ -96,10 +102,13 @@ impl Engine {
         let writes = vec![Write::Cosignatures { organisation, size, lines: replica.lines() }];
         let ticket = self.outbox.ticket();
         self.outbox.push(Effect::Persist { ticket, writes });
-        let quorum = self.membership.as_ref().map_or(usize::MAX, |mesh| mesh.witness_quorum(&organisation));
-        if organisation == self.me && before < quorum && after >= quorum {
-            self.outbox.push(Effect::Notify(Event::Witnessed(size)));
-            self.announce(&BTreeSet::from([Topic::Heads]));
+        let is_witnessed = replica.witnessed;
+        if is_witnessed && !was_witnessed {
+            if organisation == self.me {
+                self.outbox.push(Effect::Notify(Event::Witnessed(size)));
+                self.tell_witnessed();
+            }
+            self.release(now, &organisation);
         }
         true
     }
@@ -114,14 +123,28 @@ impl Engine {
         for text in lines.into_iter().take(NOTE_SIGNATURES_MAX) {
             self.take_cosignature(&head, text);
         }
+        self.weigh(&organisation);
+    }
+
+    /// How many of a chain's witnesses make its head witnessed; more than there are outside a mesh.
+    pub(crate) fn quorum(&mut self, chain: &OrganisationId) -> usize {
+        let witnesses = self.witnesses(chain);
+        self.membership.as_ref().map_or(usize::MAX, |membership| membership.quorum_of(&witnesses))
+    }
+
+    /// Takes note of whether a quorum has signed an organisation's head.
+    pub(crate) fn weigh(&mut self, organisation: &OrganisationId) {
+        let quorum = self.quorum(organisation);
+        if let Some(replica) = self.replicas.get_mut(organisation) {
+            replica.witnessed = replica.head().is_some() && replica.cosignatures().len() >= quorum;
+        }
     }
 
     /// Names the witnesses that are silent, once, when the own head has waited for a quorum for too long.
     pub(crate) fn watch_witnesses(&mut self, now: Millis) {
         let me = self.me;
-        let quorum = self.membership.as_ref().map_or(0, |membership| membership.witness_quorum(&me));
-        let own = self.replicas.get(&me);
-        let lacking = own.filter(|own| own.head().is_some() && own.cosignatures().len() < quorum);
+        let own = self.replicas.get(&me).filter(|_| self.membership.is_some());
+        let lacking = own.filter(|own| own.head().is_some() && !own.witnessed);
         let Some((size, signed)) = lacking.map(|own| (own.size(), own.cosignatures().clone())) else {
             self.unwitnessed = None;
             return;

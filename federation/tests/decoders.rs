@@ -6,13 +6,13 @@
 mod mutation;
 
 use counterfoil_federation::message::{
-    Announcement, Bearing, Carried, Consistency, Entry, GOSSIP_BYTES_MAX, Introduction, MESSAGE_BYTES_MAX,
-    Page, Placed, Range, RangeAnswer, Request, Response, Revealed, Token, decode_request, decode_response,
-    encode,
+    Announcement, Bearing, Carried, Consistency, Entry, GOSSIP_BYTES_MAX, Hint, Introduction,
+    MESSAGE_BYTES_MAX, Page, Placed, Range, RangeAnswer, Request, Response, Revealed, Token, decode_request,
+    decode_response, encode,
 };
 use counterfoil_protocol::chain::{CompactRange, Hash, LeafDigest};
 use counterfoil_protocol::codec;
-use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, Position, StatementId, TreeSize};
+use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, MeshId, Position, StatementId, TreeSize};
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
 use mutation::{cases, grafted, mutated, noise};
 use proptest::prelude::*;
@@ -67,6 +67,9 @@ fn requests() -> Vec<Request> {
         Request::Announcements { known: vec![Bytes([1; 8])], unknown: vec![Bytes([2; 8])] },
         Request::Consistency { organisation, from: TreeSize(5), to: TreeSize(70_000) },
         Request::Entries { organisation, from: Position(5), size: TreeSize(70_000) },
+        Request::Latest { organisation, from: Some(Position(5)), seq: HeadSeq(70_000) },
+        Request::Latest { organisation, from: None, seq: HeadSeq(1) },
+        Request::Offer(Box::new(announcement())),
         Request::Cosigned { size: TreeSize(70_000), line: "line\n".into() },
     ]
 }
@@ -92,6 +95,8 @@ fn responses() -> Vec<Response> {
         ]),
         Response::Announcements(vec![announcement()]),
         Response::Consistency(Consistency { root: Hash([4; 32]), proof: vec![Hash([5; 32])] }),
+        Response::Latest { head: Box::new(announcement()), page: Some(page.clone()) },
+        Response::Latest { head: Box::new(announcement()), page: None },
         Response::Entries(page),
         Response::Revealed(Revealed {
             statements: vec![Placed { position: Position(5), statement: ByteString(vec![6; 300]) }],
@@ -110,7 +115,7 @@ fn encoded<T: serde::Serialize>(messages: &[T]) -> Vec<Vec<u8>> {
 fn samples() -> Vec<Vec<u8>> {
     let mut samples = encoded(&requests());
     samples.extend(encoded(&responses()));
-    samples.extend(encoded(&[announcement()]));
+    samples.extend(encoded(&[Hint::Head(Box::new(announcement())), Hint::Notice(ByteString(vec![7; 136]))]));
     samples.extend(encoded(&[introduction()]));
     samples
 }
@@ -131,9 +136,9 @@ where
 }
 
 fn check_all(bytes: &[u8]) {
-    check(bytes, decode_request, false);
+    check(bytes, decode_request, true);
     check(bytes, decode_response, true);
-    check(bytes, |bytes| codec::decode::<Announcement>(bytes, GOSSIP_BYTES_MAX), true);
+    check(bytes, |bytes| codec::decode::<Hint>(bytes, GOSSIP_BYTES_MAX), true);
     check(bytes, |bytes| codec::decode::<Introduction>(bytes, MESSAGE_BYTES_MAX), false);
 }
 

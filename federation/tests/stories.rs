@@ -7,13 +7,13 @@ mod town;
 
 use counterfoil_federation::budget::Rate;
 use counterfoil_federation::effect::GossipId;
-use counterfoil_federation::message::{Announcement, Request, Topic, encode};
+use counterfoil_federation::message::{Announcement, Hint, Request, Topic, encode};
 use counterfoil_federation::{Config, Input};
 use counterfoil_protocol::identity::NodeBinding;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::Recall;
-use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Invitation, Join, Leave};
+use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Charter, Invitation, Join, Leave};
 use counterfoil_protocol::statement::{Authentic, Kind};
 use town::Town;
 
@@ -57,7 +57,14 @@ fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() 
     observe(&mut town, BOB, 1);
     assert_eq!(
         town.did(BOB),
-        ["write observation, tree", "lock head 3", "acknowledge", "write head 3", "gossip heads"]
+        [
+            "write observation, tree",
+            "lock head 3",
+            "acknowledge",
+            "write head 3",
+            "gossip heads",
+            "ask offer"
+        ]
     );
     assert!(town.did(ALICE).is_empty());
     town.wake(ALICE, 2_000);
@@ -70,9 +77,8 @@ fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() 
             "answer vector of 0 bytes",
             "ask entries 3 of 4",
             "write observation, head 3, tree, 1 cosignatures",
-            "ask cosigned 4",
             "accepted observation",
-            "gossip heads",
+            "ask cosigned 4",
         ]
     );
     assert_eq!(
@@ -84,10 +90,74 @@ fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() 
             "serve",
             "write 1 cosignatures",
             "witnessed 4",
-            "gossip heads",
             "answer noted",
         ]
     );
+    town.wake(ALICE, 400);
+    assert_eq!(town.did(ALICE), ["gossip heads"], "no gossip followed, so those behind her may not know");
+}
+
+#[test]
+fn who_hears_of_a_head_asks_whom_it_heard_it_from_and_is_answered_when_it_is_there() {
+    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let mut town = Town::new(4, 4, Config::default(), one_witness);
+    let carol = town.id(CAROL);
+    let chosen = town.hosts[CAROL].engine.witnesses(&carol)[0];
+    let (witness, others): (Vec<usize>, Vec<usize>) =
+        (0..4).filter(|host| *host != CAROL).partition(|host| town.id(*host) == chosen);
+    let (witness, near, far) = (witness[0], others[0], others[1]);
+    town.deaf = true;
+    observe(&mut town, CAROL, 1);
+    drop(town.did(CAROL));
+    let notice = town.notice(CAROL);
+    town.tell(near, CAROL, &notice);
+    town.tell(far, near, &notice);
+    for host in [near, far] {
+        assert_eq!(town.did(host), ["accept", "ask latest 3 from 3"], "what it names is asked for");
+    }
+    assert!(town.did(CAROL).is_empty(), "carol waits for her witness, and so does everybody behind her");
+    town.tell(witness, CAROL, &notice);
+    assert_eq!(
+        town.did(witness),
+        [
+            "accept",
+            "ask latest 3 from 3",
+            "write observation, head 3, tree, 1 cosignatures",
+            // The others' signatures, where there are any.
+            "accepted observation",
+            "ask cosigned 4",
+        ]
+    );
+    assert_eq!(town.did(CAROL), ["serve", "write 1 cosignatures", "witnessed 4", "answer noted", "serve"]);
+    let came = ["write observation, head 3, tree, 1 cosignatures", "accepted observation"];
+    assert_eq!(town.did(near), [came[0], came[1], "serve"], "once it is on disk it goes on");
+    assert_eq!(town.did(far), came);
+}
+
+#[test]
+fn a_head_that_no_witness_signs_is_given_out_after_a_moment() {
+    let mut town = three();
+    town.deaf = true;
+    observe(&mut town, CAROL, 1);
+    let notice = town.notice(CAROL);
+    town.tell(ALICE, CAROL, &notice);
+    drop(town.did(CAROL));
+    drop(town.did(ALICE));
+    // Alice is a witness herself, and is given it at once.
+    assert_eq!(size(&town, ALICE, CAROL), 4);
+    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let mut town = Town::new(4, 4, Config::default(), one_witness);
+    let carol = town.id(CAROL);
+    let chosen = town.hosts[CAROL].engine.witnesses(&carol)[0];
+    let near = (0..4).find(|host| *host != CAROL && town.id(*host) != chosen).unwrap();
+    town.deaf = true;
+    observe(&mut town, CAROL, 1);
+    let notice = town.notice(CAROL);
+    town.tell(near, CAROL, &notice);
+    town.wake(CAROL, 249);
+    assert_eq!(size(&town, near, CAROL), 3);
+    town.wake(CAROL, 1);
+    assert_eq!(size(&town, near, CAROL), 4);
 }
 
 #[test]
@@ -103,7 +173,7 @@ fn where_too_much_has_changed_heads_are_compared_by_ranges() {
     town.connect(ALICE, BOB);
     let did = town.did(ALICE);
     assert!(did.contains(&"ask 16 ranges".to_owned()), "{did:?}");
-    assert!(did.contains(&"ask announcements 7+0".to_owned()), "{did:?}");
+    assert!(did.contains(&"ask announcements 6+0".to_owned()), "{did:?}");
     (1..8).for_each(|host| assert_eq!(size(&town, ALICE, host), 4));
 }
 
@@ -120,13 +190,14 @@ fn a_recall_is_in_force_as_soon_as_its_message_arrives() {
         did.iter().filter(|did| !did.starts_with("write 2")).collect::<Vec<_>>(),
         [
             "write recall, head 4, tree, 1 cosignatures",
-            "ask cosigned 5",
             "accept",
-            // The same head on the other topic is news no more.
-            "ignore",
+            // As a witness she was handed it too.
+            "answer noted",
             "accepted recall",
-            // Bob says that it is witnessed: alice knows, it was she.
-            "ignore",
+            // Not before it is on disk.
+            "ask cosigned 5",
+            // Bob gives notice that it is witnessed: alice knows, it was she.
+            "accept",
         ]
         .iter()
         .collect::<Vec<_>>(),
@@ -149,7 +220,7 @@ fn entries_that_do_not_belong_under_their_head_are_rejected_before_they_travel_o
         succession: Vec::new(),
         page: Some(carried),
     };
-    let (peer, bytes) = (town.key(CAROL), encode(&announcement).unwrap());
+    let (peer, bytes) = (town.key(CAROL), encode(&Hint::Head(Box::new(announcement))).unwrap());
     town.give(ALICE, Input::Heard { peer, gossip: GossipId(9), topic: Topic::Recalls, bytes });
     assert_eq!(town.did(ALICE), ["reject"]);
 }
@@ -376,10 +447,10 @@ fn what_is_not_there_yet_is_asked_for_again() {
         succession: Vec::new(),
         page: None,
     };
-    let (peer, bytes) = (town.key(BOB), encode(&announcement).unwrap());
+    let (peer, bytes) = (town.key(BOB), encode(&Hint::Head(Box::new(announcement))).unwrap());
     drop(town.did(ALICE));
     town.give(ALICE, Input::Heard { peer, gossip: GossipId(9), topic: Topic::Heads, bytes });
-    assert_eq!(town.did(ALICE), ["accept", "ask entries 3 of 4"]);
+    assert_eq!(town.did(ALICE), ["accept", "ask latest 3 from 3"]);
     assert_eq!(town.hosts[ALICE].engine.next_deadline(), Some(town.now.plus(100)));
     town.pass(6_000);
     assert_eq!(size(&town, ALICE, CAROL), 4);

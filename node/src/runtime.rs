@@ -460,7 +460,7 @@ impl Driver {
 
     fn view(&mut self, now: Millis) -> View {
         let engine = &self.engine;
-        let heard = engine.replicas().keys().filter_map(|id| Some((*id, engine.heard_of(id)?.size())));
+        let heard = engine.replicas().keys().filter_map(|id| Some((*id, engine.heard_of(id)?)));
         let heard = heard.collect();
         View {
             now,
@@ -525,8 +525,8 @@ impl Driver {
                     self.listeners.retain(|listener| listener.send(event.clone()).is_ok());
                     Ok(())
                 }
-                Effect::Serve { channel, organisation, from, size, audience } => {
-                    let read = Read::Page { channel, from, size, audience };
+                Effect::Serve { channel, organisation, from, size, audience, head } => {
+                    let read = Read::Page { channel, from, size, audience, head };
                     self.wanted(organisation, read);
                     Ok(())
                 }
@@ -641,11 +641,33 @@ struct Wanted {
 }
 
 enum Read {
-    Page { channel: ChannelId, from: Position, size: TreeSize, audience: Box<Audience> },
-    Withheld { channel: ChannelId, positions: Vec<Position>, audience: Box<Audience> },
-    Lacking { from: Position, max: usize },
-    Bearing { channel: ChannelId, about: Vec<Subject>, audience: Box<Audience>, head: Box<Announcement> },
-    Consistency { asker: Asker, from: TreeSize, to: TreeSize },
+    Page {
+        channel: ChannelId,
+        from: Position,
+        size: TreeSize,
+        audience: Box<Audience>,
+        head: Option<Box<Announcement>>,
+    },
+    Withheld {
+        channel: ChannelId,
+        positions: Vec<Position>,
+        audience: Box<Audience>,
+    },
+    Lacking {
+        from: Position,
+        max: usize,
+    },
+    Bearing {
+        channel: ChannelId,
+        about: Vec<Subject>,
+        audience: Box<Audience>,
+        head: Box<Announcement>,
+    },
+    Consistency {
+        asker: Asker,
+        from: TreeSize,
+        to: TreeSize,
+    },
 }
 
 /// Reads pages and proofs, one at a time. Ends when nobody can ask any more.
@@ -653,8 +675,9 @@ fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>, inputs: &Syn
     while let Ok(Wanted { outward, organisation, read }) = wanted.recv() {
         let chain = store.chain(organisation);
         let (channel, response) = match read {
-            Read::Page { channel, from, size, audience } => {
-                (channel, page(&chain, &audience, from, size, config).map(Response::Entries))
+            Read::Page { channel, from, size, audience, head } => {
+                let page = page(&chain, &audience, from, size, config);
+                (channel, page.map(|page| Response::with_page(page, head)))
             }
             Read::Withheld { channel, positions, audience } => {
                 (channel, Ok(Response::Revealed(revealed(&chain, &audience, &positions, config))))

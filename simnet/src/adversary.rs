@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use counterfoil_federation::Millis;
 use counterfoil_federation::effect::{Effect, ExchangeId, Judgement};
-use counterfoil_federation::message::{Announcement, Entry, Introduction, Request, Response, Topic, encode};
+use counterfoil_federation::message::{
+    Announcement, Entry, Hint, Introduction, Request, Response, Topic, encode,
+};
 use counterfoil_protocol::chain::cosignature::cosign;
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::tree::leaf_hash;
-use counterfoil_protocol::chain::{HeadDraft, SignedHead};
+use counterfoil_protocol::chain::{HeadDraft, SignedHead, SignedNotice};
 use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, TreeSize};
 use counterfoil_protocol::keys::Signer;
@@ -16,7 +18,7 @@ use counterfoil_protocol::mesh::{Admission, Ballot};
 use counterfoil_protocol::statement::Kind;
 
 use crate::gossip::MessageId;
-use crate::wire::announcement;
+use crate::wire::hint;
 use crate::workload;
 use crate::world::World;
 
@@ -80,9 +82,9 @@ pub(crate) fn bend(world: &mut World, index: usize, effect: Effect) -> Option<Ef
         (Some(Fault::Withholder), Effect::Judge { gossip, .. }) => {
             Some(Effect::Judge { gossip, judgement: Judgement::Ignore })
         }
-        (Some(Fault::Forger), Effect::Serve { channel, organisation, from, size, audience }) => {
+        (Some(Fault::Forger), Effect::Serve { channel, organisation, from, size, audience, head }) => {
             if world.below(2) == 0 {
-                return Some(Effect::Serve { channel, organisation, from, size, audience });
+                return Some(Effect::Serve { channel, organisation, from, size, audience, head });
             }
             let served = world.hosts.get(index).and_then(|host| host.disk.serve(&organisation));
             let mut page =
@@ -93,7 +95,7 @@ pub(crate) fn bend(world: &mut World, index: usize, effect: Effect) -> Option<Ef
                     bytes.0.get_mut(at).into_iter().for_each(|byte| *byte ^= 1);
                 }
             }
-            Some(Effect::Respond { channel, response: Response::Entries(page) })
+            Some(Effect::Respond { channel, response: Response::with_page(page, head) })
         }
         (_, effect) => Some(effect),
     }
@@ -104,7 +106,11 @@ pub(crate) fn learn(world: &mut World, index: usize, response: &Response) {
     if fault(world, index).is_none() {
         return;
     }
-    let Response::Announcements(heads) = response else { return };
+    let heads = match response {
+        Response::Announcements(heads) => heads.as_slice(),
+        Response::Latest { head, .. } => std::slice::from_ref(head.as_ref()),
+        _ => return,
+    };
     let heads: Vec<SignedHead> = heads.iter().filter_map(|told| world.open(told)).collect();
     let adversary = world.hosts.get_mut(index).and_then(|host| host.adversary.as_mut());
     if let Some(adversary) = adversary {
@@ -194,9 +200,11 @@ fn forge(world: &mut World, index: usize) -> Option<()> {
     let mut changed = head.bytes().to_vec();
     let at = usize::try_from(world.below(changed.len() as u64)).unwrap_or_default();
     changed.get_mut(at).into_iter().for_each(|byte| *byte ^= 1);
-    let announce = |bytes: Vec<u8>| encode(&announcement(ByteString(bytes), Vec::new()));
-    let (topic, bytes) = match world.below(3) {
+    let announce = |bytes: Vec<u8>| encode(&hint(ByteString(bytes), Vec::new()));
+    let notice = SignedNotice::of(&forged, key.as_ref()).to_bytes();
+    let (topic, bytes) = match world.below(4) {
         0 => (Topic::Heads, announce(forged.bytes().to_vec()).ok()?),
+        2 => (Topic::Links, encode(&Hint::Notice(ByteString(notice.to_vec()))).ok()?),
         1 => (Topic::Recalls, announce(changed).ok()?),
         _ => (Topic::Proofs, encode(&Misbehaviour::of(&inception, &head, &forged)?).ok()?),
     };
@@ -255,7 +263,7 @@ fn lie(world: &mut World, index: usize) -> Option<()> {
         for line in [line, false_line] {
             world.adversary_asks(index, owner, Request::Cosigned { size: head.size(), line: line.clone() });
             let head = ByteString(head.bytes().to_vec());
-            let told = encode(&announcement(head, vec![line])).ok()?;
+            let told = encode(&hint(head, vec![line])).ok()?;
             world.publish(index, Topic::Heads, told.into());
         }
     }

@@ -15,7 +15,7 @@ use crate::checkers::{Violation, violation};
 use crate::disk::{Broken, Stored};
 use crate::history::{Acknowledged, Expelled};
 use crate::plan::{Action, Plan, Step};
-use crate::wire::announcement;
+use crate::wire::hint;
 use crate::workload::{self, What};
 use crate::world::World;
 
@@ -210,7 +210,7 @@ impl Canary {
         match self {
             Self::SecondHead => {
                 let head = ByteString(second.bytes().to_vec());
-                world.publish(1, Topic::Heads, encode(&announcement(head, Vec::new())).ok()?.into());
+                world.publish(1, Topic::Heads, encode(&hint(head, Vec::new())).ok()?.into());
             }
             Self::LostReceipt => world.history.acknowledged.push(Acknowledged {
                 host: 1,
@@ -282,9 +282,9 @@ fn isolate(world: &mut World) {
 pub(crate) fn tell(world: &World, index: usize, effect: Effect) -> Effect {
     let tells = world.hosts.get(index).is_some_and(|host| host.disk.broken == Some(Broken::Tells));
     match effect {
-        Effect::Serve { channel, organisation, from, size, .. } if tells => {
+        Effect::Serve { channel, organisation, from, size, head, .. } if tells => {
             let audience = Box::new(Agreements::default().audience(organisation, Timestamp(0)));
-            Effect::Serve { channel, organisation, from, size, audience }
+            Effect::Serve { channel, organisation, from, size, audience, head }
         }
         effect => effect,
     }

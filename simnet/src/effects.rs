@@ -6,11 +6,11 @@ use counterfoil_federation::Input;
 use counterfoil_federation::effect::{Asker, ChannelId, Effect, Event, ExchangeId, GossipId, Judgement};
 use counterfoil_federation::evidence::bearing;
 use counterfoil_federation::message::{
-    self, Announcement, Bearing, MESSAGE_BYTES_MAX, Request, Response, Topic, decode_request, decode_response,
+    self, Bearing, Hint, MESSAGE_BYTES_MAX, Request, Response, Topic, decode_request, decode_response,
 };
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::store::{consistency, page, revealed};
-use counterfoil_protocol::chain::Head;
+use counterfoil_protocol::chain::{Head, Notice};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::HeadHash;
 
@@ -42,13 +42,13 @@ impl World {
                 }
             }
             Effect::Respond { channel, response } => self.respond(index, channel, response),
-            Effect::Serve { channel, organisation, from, size, audience } => {
+            Effect::Serve { channel, organisation, from, size, audience, head } => {
                 self.serves(index, channel, organisation, from);
                 let served = self.hosts.get(index).and_then(|host| host.disk.serve(&organisation));
                 let response = match served
                     .and_then(|chain| page(chain, &audience, from, size, &self.setting.config).ok())
                 {
-                    Some(page) => Response::Entries(page),
+                    Some(page) => Response::with_page(page, head),
                     None => Response::Refused("it is not on disk".into()),
                 };
                 self.respond(index, channel, response);
@@ -285,9 +285,17 @@ impl World {
         if self.watched.is_empty() || topic == Topic::Proofs {
             return None;
         }
-        let announcement = codec::decode::<Announcement>(bytes, message::GOSSIP_BYTES_MAX).ok()?;
-        let head = Head::parse(announcement.head.0.as_slice()).ok()?;
-        self.watched.contains(&head.organisation()).then(|| head.hash())
+        let (organisation, hash) = match codec::decode::<Hint>(bytes, message::GOSSIP_BYTES_MAX).ok()? {
+            Hint::Notice(bytes) => {
+                let notice = Notice::parse(&bytes.0).ok()?;
+                (notice.organisation(), notice.claimed_head())
+            }
+            Hint::Head(told) => {
+                let head = Head::parse(told.head.0.as_slice()).ok()?;
+                (head.organisation(), head.hash())
+            }
+        };
+        self.watched.contains(&organisation).then_some(hash)
     }
 
     fn arrived(&mut self, head: HeadHash, index: usize, hops: u8) {

@@ -8,14 +8,17 @@ use counterfoil_federation::Millis;
 use counterfoil_federation::effect::GossipId;
 use counterfoil_federation::message::Topic;
 
-/// Neighbours to which a message is pushed: D. The mesh is made of D / 2 random circles through all hosts.
+/// Neighbours to which a message is pushed: D. In small worlds the mesh is made of D / 2 random circles
+/// through all hosts.
 pub const DEGREE: usize = 8;
+/// Most neighbours in the mesh, where others have chosen a host.
+pub const DEGREE_MAX: usize = 12;
 /// Most neighbours outside of the mesh to which recent messages are named at a heartbeat.
 pub const LAZY: usize = 6;
 /// Milliseconds between heartbeats.
 pub const HEARTBEAT_MS: u64 = 1_000;
-/// Heartbeats for which a message is named.
-pub const HISTORY: u64 = 3;
+/// Heartbeats for which a message is named: what is lost then, comparing heads brings.
+pub const HISTORY: u64 = 1;
 /// Milliseconds for which a host remembers that it has seen a message.
 pub const SEEN_MS: u64 = 600_000;
 /// Bytes of a message on the wire besides its own: topic name, field headers, frame.

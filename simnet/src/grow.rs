@@ -18,8 +18,10 @@ use crate::run::charter_of;
 use crate::workload::{self, What};
 use crate::world::{Setting, World};
 
-/// Connections of each organisation.
-pub const CONNECTIONS: usize = 12;
+/// Connections of each organisation before it chooses its own.
+const CONNECTIONS: usize = 8;
+/// Most connections of one that many have chosen.
+const PEERS_MAX: usize = 128;
 /// Least and greatest time on a link, in milliseconds.
 pub const LINK_MS: (u64, u64) = (10, 50);
 /// How often something is sent to find out how fast it spreads.
@@ -51,11 +53,11 @@ pub struct Limit {
     pub hops: u64,
     /// Milliseconds until the last host had heard of it.
     pub heard_ms: u64,
-    /// Bytes for one copy to each host: head and entries.
+    /// Bytes for one copy to each host: head, signatures of a quorum, entry.
     pub bound_bytes: u64,
     /// Bytes that were sent for it.
     pub sent_bytes: u64,
-    /// The same head and entries, flooded over the same links: milliseconds, links, bytes.
+    /// The same, flooded over the same links: milliseconds, links, bytes.
     pub flood: (u64, u64, u64),
 }
 
@@ -90,7 +92,7 @@ pub struct Growth {
 pub fn settled(hosts: usize, seed: u64) -> Result<World, String> {
     let organisations: Vec<_> =
         (0..hosts as u64).map(|n| Arc::new(TestOrganisation::new(10_000 + n))).collect();
-    let config = Config { peers_max: 4 * CONNECTIONS, ..Config::default() };
+    let config = Config { peers_max: PEERS_MAX, ..Config::default() };
     let topology = Topology::Circles { degree: CONNECTIONS };
     let setting = Setting { seed, config, topology, base_ms: LINK_MS, taps: false };
     let mut world = World::new(setting, organisations);
@@ -113,6 +115,7 @@ pub fn settled(hosts: usize, seed: u64) -> Result<World, String> {
         host.disk.chains_mut().extend(chains.iter().cloned());
     }
     world.set_mesh(mesh, charter);
+    world.wire_as_chosen()?;
     for index in 0..hosts {
         world.start(index)?;
         world.run_for(2);
@@ -239,10 +242,12 @@ fn spread_statement(
     let (heard, hops) = first
         .fold((0, 0), |(heard, hops), (at, links)| (at.since(began).max(heard), u64::from(*links).max(hops)));
     spread.hops = hops;
+    let quorum = usize::from(world.mesh().map_or(0, |(_, charter)| charter.witness_quorum));
     let object = world.hosts.get(from).and_then(|host| host.disk.chains().get(&id)).map_or(0, |chain| {
         let head = chain.head.as_ref().map_or(0, |head| head.bytes().len());
+        let lines: usize = chain.cosignatures.iter().take(quorum).map(|line| line.len()).sum();
         let entry = chain.entries.last().and_then(|stored| stored.statement.as_ref());
-        head as u64 + entry.map_or(0, |(.., bytes)| bytes.len() as u64) + ENVELOPE_BYTES
+        (head + lines) as u64 + entry.map_or(0, |(.., bytes)| bytes.len() as u64) + ENVELOPE_BYTES
     });
     let (flood_ms, flood_hops, copies) = world.network.flood(from);
     let others = world.hosts.len() as u64 - 1;
@@ -287,7 +292,7 @@ fn spread_proof(world: &mut World, hosts: usize) -> Result<Spread, String> {
         };
         let forked = draft.sign(organisation.chain_key.as_ref()).map_err(|error| error.to_string())?;
         let bytes = ByteString(forked.bytes().to_vec());
-        let told = crate::wire::announcement(bytes, Vec::new());
+        let told = crate::wire::hint(bytes, Vec::new());
         let bytes = encode(&told).map_err(|error| error.to_string())?;
         world.order += 1;
         let gossip = GossipId(world.order);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_federation::Millis;
 use counterfoil_protocol::admissibility::Decision;
-use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId, Position, StatementId, TreeSize};
+use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId, Position, StatementId};
 use counterfoil_protocol::observation::SubjectKey;
 
 /// A head that a host let out, the first time that it did.
@@ -18,8 +18,6 @@ pub struct Published {
     pub seq: HeadSeq,
     /// Which head.
     pub hash: HeadHash,
-    /// Size of its tree.
-    pub size: TreeSize,
     /// Why it was not durable at that moment, if it was not.
     pub lacking: Option<&'static str>,
 }

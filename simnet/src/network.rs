@@ -6,7 +6,7 @@ use counterfoil_federation::Millis;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use crate::gossip::DEGREE;
+use crate::gossip::{DEGREE, DEGREE_MAX};
 
 /// How bad all links are at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +171,26 @@ impl Network {
         }
         with.iter().take(DEGREE).for_each(|other| self.pair(host, *other));
         host
+    }
+
+    /// Links every host with those that it chose and those that chose it, and makes the gossip mesh of as many of these as
+    /// gossipsub would: each host keeps `DEGREE` where its neighbours have room.
+    pub fn rewire(&mut self, chosen: &[BTreeSet<usize>], base_ms: (u64, u64), rng: &mut ChaCha8Rng) {
+        self.links.iter_mut().for_each(BTreeMap::clear);
+        self.mesh.iter_mut().for_each(BTreeSet::clear);
+        for (a, others) in chosen.iter().enumerate() {
+            others.iter().for_each(|b| self.join(a, *b, base_ms, rng));
+        }
+        for a in circle(chosen.len(), rng) {
+            let neighbours = self.neighbours(a);
+            for nth in circle(neighbours.len(), rng) {
+                let size = |host: usize| self.mesh.get(host).map_or(0, BTreeSet::len);
+                let Some(b) = neighbours.get(nth).copied() else { continue };
+                if size(a) < DEGREE && size(b) < DEGREE_MAX {
+                    self.pair(a, b);
+                }
+            }
+        }
     }
 
     /// Takes the link between two hosts away for good.

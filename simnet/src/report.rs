@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use crate::grow::{CONNECTIONS, Growth, LINK_MS, PROBES, Spread};
+use crate::gossip::DEGREE;
+use crate::grow::{Growth, LINK_MS, PROBES, Spread};
 
 /// The table, with how it was made.
 pub fn markdown(all: &[Growth], command: &str, commit: &str) -> String {
     let mut text = String::from("# How the mesh grows\n\n");
     let _ = write!(
         text,
-        "Made by `{command}` at commit {commit}. Every organisation has {CONNECTIONS} connections, {} to {} ms long, and \
-         everybody's chain. Idle: nobody says anything. Load: within the minute, one organisation in ten says something. \
+        "Made by `{command}` at commit {commit}. Every organisation is connected as its engine chooses, with its chain's \
+         witnesses and a few others, over links of {} to {} ms, and has everybody's chain. Idle: nobody says anything. Load: within the minute, one organisation in ten says something. \
          Spread: until it is on the disks, the slowest of {PROBES} probes. Memory: resident, the simulated disk included; \
          simulated disks share entries that are the same.\n\n",
         LINK_MS.0, LINK_MS.1
@@ -47,20 +48,29 @@ pub fn markdown(all: &[Growth], command: &str, commit: &str) -> String {
             times(&growth.proof)
         );
     }
-    text.push_str("\nA head with one statement beside what is possible, and beside a plain flood over the same links.\n\n");
-    text.push_str(
-        "| organisations | ideal links | links | heard by all, ms | flood, ms | bytes / one copy each | flood / one copy each |\n",
+    let _ = write!(
+        text,
+        "\nA head with one statement beside what is possible, and beside a plain flood over the same links. Ideal: the least \
+         depth of a tree in which each passes it on to {DEGREE} others, over links of {} ms. One copy: head, signatures of a \
+         quorum of witnesses, statement.\n\n",
+        mean_link_ms()
     );
-    text.push_str("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+    text.push_str(
+        "| organisations | ideal links | links | ideal, ms | heard by all, ms | heard / ideal | flood, ms | bytes / one copy each | \
+         flood / one copy each |\n",
+    );
+    text.push_str("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     for growth in all {
         let limit = &growth.limit;
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             growth.hosts,
             limit.ideal_hops,
             limit.hops,
+            limit.ideal_hops * mean_link_ms(),
             limit.heard_ms,
+            ratio(limit.heard_ms, limit.ideal_hops * mean_link_ms()),
             limit.flood.0,
             ratio(limit.sent_bytes, limit.bound_bytes),
             ratio(limit.flood.2, limit.bound_bytes)
@@ -74,6 +84,10 @@ pub fn markdown(all: &[Growth], command: &str, commit: &str) -> String {
     }
     text.push_str("\n![Growth](growth.svg)\n");
     text
+}
+
+const fn mean_link_ms() -> u64 {
+    u64::midpoint(LINK_MS.0, LINK_MS.1)
 }
 
 /// A ratio with two digits behind the point.

@@ -12,7 +12,7 @@ use crate::checkers::restart::Lasting;
 use crate::checkers::{Violation, chains, convergence, decisions, misbehaviour, restart, violation};
 use crate::disk::Chain;
 use crate::run::{CONVERGES_MS, Report, Watch};
-use crate::wire::announcement;
+use crate::wire::hint;
 use crate::workload::{self, DEPLOYERS, What};
 use crate::world::World;
 
@@ -193,7 +193,7 @@ fn repetition(world: &mut World, canary: Option<Canary>) -> Result<(), Violation
 fn announced(chain: &Chain) -> Option<Vec<u8>> {
     let head = ByteString(chain.head.as_ref()?.bytes().to_vec());
     let lines = chain.cosignatures.iter().map(|line| line.as_ref().to_owned()).collect();
-    encode(&announcement(head, lines)).ok()
+    encode(&hint(head, lines)).ok()
 }
 
 /// Every honest host would start with what it goes by.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ciborium::Value;
 use counterfoil_federation::effect::ChannelId;
-use counterfoil_federation::message::Announcement;
-use counterfoil_protocol::chain::Head;
+use counterfoil_federation::message::{Announcement, Hint};
+use counterfoil_protocol::chain::{Head, Notice};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::identity::epoch_of;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, TreeSize};
@@ -32,6 +32,8 @@ pub fn label(bytes: &[u8], otherwise: &'static str) -> &'static str {
         "ranges",
         "announcements",
         "entries",
+        "latest",
+        "offer",
         "consistency",
         "cosigned",
         "noted",
@@ -50,9 +52,10 @@ pub fn label(bytes: &[u8], otherwise: &'static str) -> &'static str {
     NAMES.iter().find(|name| name.as_bytes() == text).copied().unwrap_or(otherwise)
 }
 
-/// What is said about a head with these signature lines of witnesses.
-pub fn announcement(head: ByteString, cosignatures: Vec<String>) -> Announcement {
-    Announcement { head, cosignatures, inception: None, succession: Vec::new(), page: None }
+/// What is said on a topic about a head with these signature lines of witnesses.
+pub fn hint(head: ByteString, cosignatures: Vec<String>) -> Hint {
+    let told = Announcement { head, cosignatures, inception: None, succession: Vec::new(), page: None };
+    Hint::Head(Box::new(told))
 }
 
 fn byte_strings(value: &Value, found: &mut impl FnMut(&[u8])) {
@@ -76,9 +79,12 @@ impl World {
             return;
         };
         let Ok(value) = ciborium::from_reader::<Value, _>(bytes) else { return };
-        let mut heads = Vec::new();
+        let (mut heads, mut notices) = (Vec::new(), Vec::new());
         let mut statements = Vec::new();
         byte_strings(&value, &mut |bytes| {
+            if let Ok(notice) = Notice::parse(bytes) {
+                notices.push(notice);
+            }
             if bytes.len() <= HEAD_BYTES_MAX
                 && let Ok(head) = Head::parse(bytes)
             {
@@ -89,6 +95,9 @@ impl World {
         });
         for head in heads.into_iter().filter(|head| head.organisation() == me) {
             self.let_out(from, head);
+        }
+        for notice in notices.into_iter().filter(|notice| notice.organisation() == me) {
+            self.let_out_notice(from, notice);
         }
         for statement in statements {
             let Some(allowed) = self.limited.get(&statement) else { continue };
@@ -117,16 +126,21 @@ impl World {
         } else {
             None
         };
-        let published = Published {
-            host: from,
-            organisation: head.organisation(),
-            seq: head.seq(),
-            hash,
-            size: head.size(),
-            lacking,
-        };
+        let published =
+            Published { host: from, organisation: head.organisation(), seq: head.seq(), hash, lacking };
         self.note(&format!("{from} lets out head {} of {} statements", head.seq(), head.size()));
         self.history.published.push(published);
+    }
+
+    /// A host says that there is a head of its own: by now that must be in its head lock.
+    fn let_out_notice(&mut self, from: usize, notice: Notice) {
+        let Some(host) = self.hosts.get(from) else { return };
+        let key = host.organisation.epoch_key(epoch_of(notice.claimed_seq()));
+        let Ok(notice) = notice.verify(&Signer::public_key(&key)) else { return };
+        let is_locked = host.disk.lock().is_some_and(|lock| lock.seq() >= notice.seq());
+        let lacking = (!is_locked).then_some("it gave notice of it before it was in the head lock");
+        let (organisation, seq, hash) = (notice.organisation(), notice.seq(), notice.head());
+        self.history.published.push(Published { host: from, organisation, seq, hash, lacking });
     }
 
     /// A host serves entries: not to those who are no members by the votes on its own disk.

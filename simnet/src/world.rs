@@ -190,6 +190,24 @@ impl World {
         self.hosts.len() - 1
     }
 
+    /// Links hosts as their engines want to be connected, by what is on their disks; none of them runs yet.
+    ///
+    /// # Errors
+    /// When an engine does not start from what is on its disk.
+    pub fn wire_as_chosen(&mut self) -> Result<(), String> {
+        let index: HashMap<OrganisationId, usize> =
+            self.hosts.iter().enumerate().map(|(index, host)| (host.id(), index)).collect();
+        let mut chosen = Vec::with_capacity(self.hosts.len());
+        for host in &self.hosts {
+            let engine =
+                host.engine_from_disk(&self.setting.config, &self.mesh, self.setting.seed, &self.checked);
+            let neighbours = engine.map_err(|error| error.to_string())?.neighbours();
+            chosen.push(neighbours.iter().filter_map(|id| index.get(id).copied()).collect());
+        }
+        self.network.rewire(&chosen, self.setting.base_ms, &mut self.rng);
+        Ok(())
+    }
+
     /// Starts a host and connects it to its neighbours that run.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use counterfoil_protocol::mesh::{Admission, Ballot};
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::TestOrganisation;
 use counterfoil_simnet::story::{check_all_is_well, mesh};
-use counterfoil_simnet::wire::announcement;
+use counterfoil_simnet::wire::hint;
 use counterfoil_simnet::world::World;
 
 #[test]
@@ -27,7 +27,7 @@ fn all_members_have_all_heads_and_the_charters_quorum_has_witnessed_them() {
     check_all_is_well(&world).unwrap();
     for host in &world.hosts {
         for chain in host.disk.chains().values() {
-            assert_eq!(chain.cosignatures.len(), 2, "both others have cosigned");
+            assert!(!chain.cosignatures.is_empty(), "a quorum of one has cosigned");
         }
     }
 }
@@ -106,7 +106,7 @@ fn two_nodes_with_one_key_are_exposed_to_everybody() {
         issued_at: known.issued_at(),
     };
     let forged = forged.sign(twin.chain_key.as_ref()).unwrap();
-    let told = announcement(ByteString(forged.bytes().to_vec()), Vec::new());
+    let told = hint(ByteString(forged.bytes().to_vec()), Vec::new());
     // It reaches one honest host only.
     let bytes = encode(&told).unwrap();
     let peer = world.key(0);
@@ -182,7 +182,7 @@ fn an_older_head_of_another_branch_is_found_out_by_the_own_store() {
             issued_at: earlier.issued_at(),
         };
         let head = old.sign(guilty.chain_key.as_ref()).unwrap();
-        let told = announcement(ByteString(head.bytes().to_vec()), Vec::new());
+        let told = hint(ByteString(head.bytes().to_vec()), Vec::new());
         let bytes = encode(&told).unwrap();
         let (peer, gossip) = (world.key(2), GossipId(1 << 60));
         world.input(1, Input::Heard { peer, gossip, topic: Topic::Heads, bytes });

@@ -9,11 +9,11 @@ use counterfoil_federation::effect::{
     AppendId, Asker, ChannelId, Effect, Event, ExchangeId, GossipId, Judgement, Write,
 };
 use counterfoil_federation::engine::Identity;
-use counterfoil_federation::message::{Entry, Request, Response};
+use counterfoil_federation::message::{Entry, Hint, Request, Response, Topic, encode};
 use counterfoil_federation::store::{EntrySource, Snapshot, consistency, page};
 use counterfoil_federation::{Config, Engine, Input, Millis};
-use counterfoil_protocol::chain::Hash;
 use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees};
+use counterfoil_protocol::chain::{Hash, SignedNotice};
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position};
 use counterfoil_protocol::keys::{PublicKey, Signer as _};
 use counterfoil_protocol::mesh::{Charter, OnFork};
@@ -56,7 +56,7 @@ pub(crate) struct Town {
     inputs: VecDeque<(usize, Input)>,
     channels: BTreeMap<ChannelId, (usize, ExchangeId)>,
     next: u64,
-    /// Whether gossip is lost.
+    /// Whether gossip and offers are lost.
     pub(crate) deaf: bool,
 }
 
@@ -168,6 +168,20 @@ impl Town {
         self.give(index, Input::Wake);
     }
 
+    /// The notice that a host gives of its head.
+    pub(crate) fn notice(&self, index: usize) -> Vec<u8> {
+        let head = self.hosts[index].engine.replicas()[&self.id(index)].head().unwrap().clone();
+        let notice = SignedNotice::of(&head, self.hosts[index].organisation.chain_key.as_ref());
+        encode(&Hint::Notice(ByteString(notice.to_bytes().to_vec()))).unwrap()
+    }
+
+    /// A host hears something of a neighbour, on the topic of heads.
+    pub(crate) fn tell(&mut self, index: usize, neighbour: usize, bytes: &[u8]) {
+        self.next += 1;
+        let (peer, gossip) = (self.key(neighbour), GossipId(self.next));
+        self.give(index, Input::Heard { peer, gossip, topic: Topic::Heads, bytes: bytes.to_vec() });
+    }
+
     fn line(&self, from: usize, to: &PublicKey) -> Option<usize> {
         let to = (0..self.hosts.len()).find(|index| self.key(*index) == *to)?;
         (!self.cut.contains(&(from.max(to), from.min(to)))).then_some(to)
@@ -182,6 +196,7 @@ impl Town {
             Effect::LockHead { ticket, .. } => {
                 self.inputs.push_back((index, Input::HeadLocked { ticket, outcome: Ok(()) }));
             }
+            Effect::Send { request: Request::Offer(_), .. } if self.deaf => {}
             Effect::Send { peer, exchange, request } => {
                 let Some(to) = self.line(index, &peer) else { return };
                 self.next += 1;
@@ -190,11 +205,11 @@ impl Town {
                 self.inputs.push_back((to, Input::Asked { peer: self.key(index), channel, request }));
             }
             Effect::Respond { channel, response } => self.respond(channel, response),
-            Effect::Serve { channel, organisation, from, size, audience } => {
+            Effect::Serve { channel, organisation, from, size, audience, head } => {
                 let page =
                     page(&self.hosts[index].chains[&organisation], &audience, from, size, &self.config)
                         .unwrap();
-                self.respond(channel, Response::Entries(page));
+                self.respond(channel, Response::with_page(page, head));
             }
             Effect::Prove { asker, organisation, from, to } => {
                 let proven = consistency(&self.hosts[index].chains[&organisation], from, to).ok();
@@ -285,6 +300,9 @@ fn describe(effect: &Effect) -> String {
                 Request::Reveal { .. } => "reveal".into(),
                 Request::Evidence { .. } => "evidence".into(),
                 Request::Cosigned { size, .. } => format!("cosigned {size}"),
+                Request::Latest { from: Some(from), seq, .. } => format!("latest {seq} from {from}"),
+                Request::Latest { from: None, seq, .. } => format!("latest {seq}"),
+                Request::Offer(_) => "offer".into(),
             }
         ),
         Effect::Respond { response, .. } => format!(
@@ -297,6 +315,8 @@ fn describe(effect: &Effect) -> String {
                 Response::Ranges(answers) => format!("{} ranges differ", answers.len()),
                 Response::Announcements(heads) => format!("{} announcements", heads.len()),
                 Response::Entries(_) => "entries".into(),
+                Response::Latest { page: None, .. } => "latest".into(),
+                Response::Latest { page: Some(_), .. } => "latest with entries".into(),
                 Response::Consistency(_) => "consistency".into(),
                 Response::Revealed(_) => "revealed".into(),
                 Response::Evidence(_) => "evidence".into(),

@@ -162,7 +162,8 @@ fn gossip(mesh: &MeshId) -> Result<Gossip, String> {
         .gossip_lazy(6)
         // A judgement that comes after the message has left the cache is lost.
         .history_length(12)
-        .history_gossip(3)
+        // Naming a message again and again costs more than itself; what was lost, comparing heads brings.
+        .history_gossip(1)
         .heartbeat_interval(Duration::from_secs(1))
         .duplicate_cache_time(Duration::from_secs(600))
         .max_transmit_size(GOSSIP_BYTES_MAX)

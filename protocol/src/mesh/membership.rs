@@ -208,7 +208,12 @@ impl Membership {
     /// Cosignatures that make a head of `chain` witnessed at present: the charter's quorum, or those of all its witnesses
     /// while there are fewer. Quarantined members see no heads to cosign.
     pub fn witness_quorum(&self, chain: &OrganisationId) -> usize {
-        self.quorum(&self.now, &self.now.electorate.witnesses(chain))
+        self.quorum_of(&self.now.electorate.witnesses(chain))
+    }
+
+    /// As [`Self::witness_quorum`], of the chain whose witnesses these are.
+    pub fn quorum_of(&self, witnesses: &[OrganisationId]) -> usize {
+        self.quorum(&self.now, witnesses)
     }
 
     fn quorum(&self, era: &Era, witnesses: &[OrganisationId]) -> usize {
