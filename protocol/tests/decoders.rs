@@ -20,7 +20,7 @@ use counterfoil_protocol::actuation::{
 };
 use counterfoil_protocol::admissibility::verdict::{
     Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementOutcome, RequirementState,
-    SufficientSet,
+    SufficientSet, Unheard,
 };
 use counterfoil_protocol::admissibility::{
     Activation, Basis, Composition, Decision, EvidenceRef, Finding, FindingKind, Inquiry, InquiryAnswer,
@@ -164,6 +164,7 @@ fn verdict(statement: StatementId) -> Verdict {
             weighed: Weighed { weight: WEIGHT, derivation: vec![step].into() },
             refused: vec![reason("too-old")].into(),
         }],
+        unheard: vec![Unheard { organisation: statement.into(), since: Some(Timestamp(7)) }],
     };
     let veto = Finding {
         kind: FindingKind::Recall,

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use counterfoil_protocol::actuation::governance::{Cleared, Declared, Governance};
 use counterfoil_protocol::actuation::overriding::{Override, OverrideBudget, Overriding};
 use counterfoil_protocol::actuation::{ActionClass, HarmOrdering, Mode, Request, Reversibility};
-use counterfoil_protocol::admissibility::verdict::Outcome;
+use counterfoil_protocol::admissibility::verdict::{Outcome, RequirementState};
 use counterfoil_protocol::admissibility::{
     Case, Composition, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile, ReceiptStanding,
     RecognitionStanding, Relation, Verdict, evaluate,
@@ -130,6 +130,7 @@ fn case(action: &str, reversibility: Reversibility, scopes: &[(&str, &[&str])]) 
         composition: Composition::Intersection,
         evidence: vec![evidence(1, "evaluation/x"), evidence(2, "paediatric/x")],
         findings: Vec::new(),
+        unheard: Default::default(),
         governance: Governance::default(),
     }
 }
@@ -267,6 +268,47 @@ fn a_declared_part_goes_ahead_while_evidence_is_only_unknown() {
     assert_eq!(verdict(&asked).mode, Mode::Partial);
     asked.profiles[0].profile.degraded.clear();
     assert_eq!(verdict(&asked).mode, Mode::Defer);
+}
+
+#[test]
+fn who_cannot_be_heard_leaves_a_requirement_unknown_and_lets_nothing_go_ahead() {
+    let named = OrganisationId::from_bytes([7; 32]);
+    let mut asked = case("deploy", Reversibility::Reversible, POPULATION);
+    asked.evidence.remove(0);
+    requirement_of(&mut asked).organisations = vec![named];
+    let state = |asked: &Case| {
+        let verdict = verdict(asked);
+        let found = verdict.profiles[0].requirements["evaluation"].clone();
+        let way_out = verdict.missing[0][0].way_out.clone();
+        (verdict.mode, verdict.profiles[0].outcome, found.state, found.unheard.len(), way_out)
+    };
+    // Heard, and it said nothing: unmet.
+    let about = "an observation of evaluation/* about name:model";
+    let unmet = (Mode::Defer, Outcome::Unmet, RequirementState::Unmet, 0, about.to_owned());
+    assert_eq!(state(&asked), unmet);
+    // Another one that cannot be heard changes nothing.
+    asked.unheard = [(OrganisationId::from_bytes([8; 32]), None)].into();
+    assert_eq!(state(&asked), unmet);
+    // It cannot be heard itself: unknown. But no part goes ahead without evidence that was ever there.
+    for (since, when) in
+        [(None, "and was not heard of so far"), (Some(Timestamp(900)), "last confirmed at 900")]
+    {
+        let way_out = format!("{about}; {named} may have it, {when}");
+        asked.unheard = [(named, since)].into();
+        assert_eq!(state(&asked), (Mode::Defer, Outcome::Unknown, RequirementState::Unknown, 1, way_out));
+    }
+    // Of two that are asked for one is heard of, and it is not the one that could add the second.
+    requirement_of(&mut asked).distinct = 2;
+    assert_eq!(state(&asked).2, RequirementState::Unmet);
+    requirement_of(&mut asked).organisations.push(OrganisationId::from_bytes([1; 32]));
+    asked.evidence.push(evidence(1, "evaluation/x"));
+    assert_eq!(state(&asked).2, RequirementState::Unknown);
+    asked.unheard.clear();
+    assert_eq!(state(&asked).2, RequirementState::Unmet);
+}
+
+fn requirement_of(case: &mut Case) -> &mut counterfoil_protocol::admissibility::Requirement {
+    case.profiles[0].profile.requirements.get_mut("evaluation").unwrap()
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
 
+use std::collections::BTreeSet;
+
 use counterfoil_node::cli::client::{Address, Client, Refused};
+use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use counterfoil_tests::process::Process;
 use serde_json::{Value, json};
 
@@ -78,6 +81,18 @@ impl Bench {
     fn effect(&self, permit: &Value, errors: &str) -> (i32, Value) {
         let observed = self.file("observed.toml", &format!("errors = \"{errors}\"\n"));
         self.ask(&["effect", permit.as_str().unwrap(), "--observed", &observed])
+    }
+
+    /// A permit's one-time id.
+    fn token(&self, permit: &Value) -> Vec<u8> {
+        let file = self.folder.path().join("permit.cose");
+        self.node.run(&["show", permit.as_str().unwrap(), "--raw", "-o", file.to_str().unwrap()]).unwrap();
+        let statement = Statement::parse(std::fs::read(file).unwrap()).unwrap();
+        let token = match Payload::decode(Kind::Permit, statement.payload()).unwrap() {
+            Payload::Permit(permit) => Some(permit.token.0.clone()),
+            _ => None,
+        };
+        token.unwrap()
     }
 
     fn client(&self) -> Client {
@@ -159,6 +174,37 @@ fn a_permit_is_used_once_and_stages_follow_from_effects() {
     let bundle = bench.folder.path().join("all.cfb").to_string_lossy().into_owned();
     bench.node.run(&["bundle", &nonconformity, "-o", &bundle]).unwrap();
     assert_eq!(bench.ask(&["verify", &bundle]).0, 0);
+}
+
+#[test]
+fn no_two_permits_share_an_id_and_a_used_one_stays_used_after_a_restart() {
+    let bench = bench();
+    bench.evaluated("name:model");
+    let again = || {
+        bench.node.kill().unwrap();
+        bench.node.start().unwrap();
+    };
+    // The same request again and again, before a restart and after it.
+    let mut permits: Vec<Value> = (0..4).map(|_| bench.decide("deploy", "name:model").1).collect();
+    again();
+    permits.extend((0..4).map(|_| bench.decide("deploy", "name:model").1));
+    let permits: Vec<Value> = permits.into_iter().map(|decided| decided["permit"].clone()).collect();
+    let tokens: BTreeSet<Vec<u8>> = permits.iter().map(|permit| bench.token(permit)).collect();
+    assert_eq!(tokens.len(), permits.len());
+    assert!(tokens.iter().all(|token| token.len() >= 16));
+
+    // Each is used once, whenever the node ran.
+    assert_eq!(bench.effect(&permits[0], "7").0, 0);
+    again();
+    let used = |permit: &Value| {
+        refused(&bench.client(), "/v1/effects", &json!({ "permit": permit, "observed": {} }))
+    };
+    assert_eq!(used(&permits[0]), (409, "permit-used".into()));
+    assert_eq!(bench.effect(&permits[1], "7").0, 0);
+    assert_eq!(used(&permits[1]), (409, "permit-used".into()));
+    again();
+    assert_eq!(used(&permits[0]), (409, "permit-used".into()));
+    assert_eq!(bench.effect(&permits[4], "7").0, 0);
 }
 
 #[test]

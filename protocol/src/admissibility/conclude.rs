@@ -9,7 +9,8 @@ use super::prepare::rule_tree;
 use super::profile::{Composition, Profile, Requirement, ScopeLimit};
 use super::structure::Tree;
 use super::verdict::{
-    Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementState, SufficientSet, Verdict,
+    Considered, MissingRequirement, Outcome, ProfileOutcome, Reason, RequirementState, SufficientSet,
+    Unheard, Verdict,
 };
 use crate::actuation::{Mode, Reversibility};
 use crate::ids::{AuthorityId, StatementId};
@@ -22,7 +23,17 @@ pub(super) struct Assessed<'a> {
     pub(super) outcome: ProfileOutcome,
 }
 
-impl Assessed<'_> {
+impl<'a> Assessed<'a> {
+    fn missing(&self, requirement: &str) -> MissingLeaf<'a> {
+        let outcome = self.outcome.requirements.get(requirement);
+        MissingLeaf {
+            profile: self.profile,
+            name: requirement.to_owned(),
+            state: self.state(requirement),
+            unheard: outcome.map(|found| found.unheard.clone()).unwrap_or_default(),
+        }
+    }
+
     fn state(&self, requirement: &str) -> RequirementState {
         self.outcome.requirements.get(requirement).map_or(RequirementState::Unmet, |r| r.state)
     }
@@ -118,14 +129,15 @@ impl Missing {
     fn of(case: &Case, tree: &Tree, leaves: &[MissingLeaf<'_>]) -> Self {
         let found = tree.minimal_sets();
         let subject = case.request.subjects.first().map(ToString::to_string).unwrap_or_default();
-        let named = |(profile, name, state): &MissingLeaf<'_>| MissingRequirement {
-            profile: profile.id.clone(),
-            requirement: name.clone(),
-            state: *state,
-            way_out: profile
+        let named = |leaf: &MissingLeaf<'_>| MissingRequirement {
+            profile: leaf.profile.id.clone(),
+            requirement: leaf.name.clone(),
+            state: leaf.state,
+            way_out: leaf
+                .profile
                 .requirements
-                .get(name)
-                .map(|requirement| way_out(requirement, &subject))
+                .get(&leaf.name)
+                .map(|requirement| way_out(requirement, &subject, &leaf.unheard))
                 .unwrap_or_default(),
         };
         let sets =
@@ -146,7 +158,7 @@ fn missing_tree<'a>(
         for name in one.profile.requirements.keys() {
             if one.state(name) != RequirementState::Met {
                 numbers.insert(name, leaves.len());
-                leaves.push((one.profile, name.clone(), one.state(name)));
+                leaves.push(one.missing(name));
             }
         }
         trees.push(rule_tree(&one.profile.rule, &|name| {
@@ -289,7 +301,12 @@ pub(super) fn conclude(
 }
 
 /// A requirement that is missing, with its profile.
-type MissingLeaf<'a> = (&'a Profile, String, RequirementState);
+struct MissingLeaf<'a> {
+    profile: &'a Profile,
+    name: String,
+    state: RequirementState,
+    unheard: Vec<Unheard>,
+}
 
 /// The limits that a request runs into: each with the leaf of the requirement that would lift it.
 fn limits_on<'a>(
@@ -304,9 +321,9 @@ fn limits_on<'a>(
                 continue;
             }
             let known =
-                leaves.iter().position(|(p, name, _)| p.id == one.profile.id && *name == limit.unless);
+                leaves.iter().position(|leaf| leaf.profile.id == one.profile.id && leaf.name == limit.unless);
             let leaf = known.unwrap_or_else(|| {
-                leaves.push((one.profile, limit.unless.clone(), state));
+                leaves.push(one.missing(&limit.unless));
                 leaves.len() - 1
             });
             limits.push((limit, leaf));
@@ -334,7 +351,7 @@ fn something_left<'a>(case: &Case, assessed: &[Assessed<'a>]) -> (Tree, Vec<Miss
 /// What it takes for nothing to be unknown about the limits.
 fn everything_known<'a>(case: &Case, assessed: &[Assessed<'a>]) -> (Tree, Vec<MissingLeaf<'a>>) {
     let (_, leaves) = limits_on(case, assessed);
-    let unknown = leaves.iter().enumerate().filter(|(_, (_, _, state))| *state == RequirementState::Unknown);
+    let unknown = leaves.iter().enumerate().filter(|(_, leaf)| leaf.state == RequirementState::Unknown);
     (Tree::all(unknown.map(|(leaf, _)| Tree::Leaf(leaf))), leaves)
 }
 
@@ -404,7 +421,7 @@ fn weakest(assessed: &[Assessed<'_>], counts: impl Fn(&Considered) -> bool) -> O
         .reduce(|a, b| a.min(&b))
 }
 
-fn way_out(requirement: &Requirement, subject: &str) -> String {
+fn way_out(requirement: &Requirement, subject: &str, unheard: &[Unheard]) -> String {
     let mut text = format!("an observation of {}", requirement.claims.join(" or "));
     if !requirement.roles.is_empty() {
         text.push_str(&format!(" by role {}", requirement.roles.join(" or ")));
@@ -418,6 +435,12 @@ fn way_out(requirement: &Requirement, subject: &str) -> String {
     }
     if let Some(owner) = &requirement.owner {
         text.push_str(&format!("; ask {owner}"));
+    }
+    for Unheard { organisation, since } in unheard {
+        match since {
+            Some(since) => text.push_str(&format!("; {organisation} may have it, last confirmed at {since}")),
+            None => text.push_str(&format!("; {organisation} may have it, and was not heard of so far")),
+        }
     }
     text
 }

@@ -72,6 +72,11 @@ impl InquiryAnswer {
         }
     }
 
+    /// Whether the organisation was asked and could not be heard.
+    pub const fn is_in_vain(&self) -> bool {
+        matches!(self, Self::Silent { .. } | Self::Unreachable { .. })
+    }
+
     /// Since when nothing was heard of the organisation, if that is what came of it.
     pub const fn unreachable_since(&self) -> Option<Timestamp> {
         match self {

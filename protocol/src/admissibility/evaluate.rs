@@ -2,6 +2,8 @@
 // INVARIANT(6): a verdict is a pure function of (profiles, evidence, request, time). Everything is sorted before it is
 // looked at, and there are no floats. What is kept from one decision to the next changes what one costs, and no byte.
 
+use std::collections::BTreeMap;
+
 use super::evidence::{Evidence, Finding};
 use super::expression::Expressions;
 use super::prepare::Prepared;
@@ -9,7 +11,7 @@ use super::profile::{Composition, Profile};
 use super::verdict::Verdict;
 use crate::actuation::governance::Governance;
 use crate::actuation::{Request, RequestError};
-use crate::ids::{StatementId, Timestamp};
+use crate::ids::{OrganisationId, StatementId, Timestamp};
 
 /// A profile that was declared and is in force.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +37,9 @@ pub struct Case {
     pub evidence: Vec<Evidence>,
     /// Findings.
     pub findings: Vec<Finding>,
+    /// Organisations whose chains are too old to rely on, or were asked for in vain and never came; with when each was last
+    /// confirmed.
+    pub unheard: BTreeMap<OrganisationId, Option<Timestamp>>,
     /// What governs the action besides profiles.
     pub governance: Governance,
 }

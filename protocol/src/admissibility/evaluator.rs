@@ -12,7 +12,7 @@ use crate::limits::PREPARED_EVIDENCE_MAX;
 /// Evaluates cases, and keeps what it prepared for one for the next that rests on the same.
 ///
 /// A verdict is that of [`evaluate`](super::evaluate()), whatever was asked before: what was prepared is used for a case only
-/// when profiles, composition, evidence, findings and action are equal to those that it was prepared from, all of them
+/// when profiles, composition, evidence, findings, silence and action are equal to those that it was prepared from, all of them
 /// and in full. So a revocation, a recall, or a chain that grew stale makes another case.
 #[derive(Default)]
 pub struct Evaluator {
@@ -89,6 +89,7 @@ fn is_same(kept: &Case, case: &Case) -> bool {
         && kept.composition == case.composition
         && kept.evidence == case.evidence
         && kept.findings == case.findings
+        && kept.unheard == case.unheard
         && kept.profiles == case.profiles
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
+use cel::objects::Key;
 use cel::{Context, Env, ExecutionError, Program};
 
 use super::source::did_you_mean;
@@ -42,8 +43,17 @@ const FUNCTIONS: [&str; 15] = [
 const TYPES: [&str; 10] =
     ["int", "uint", "double", "string", "bytes", "bool", "list", "map", "null_type", "type"];
 
+/// What a macro goes through passes this function: the keys of a map in their order, and lists as they are.
+// INVARIANT(6): maps have no order of their own here, and one that changes from run to run would reach the verdict.
+const ORDERED: &str = "@ordered";
+
 /// A compiled expression.
-pub struct Expression(Program);
+pub struct Expression {
+    /// As it was written.
+    program: Program,
+    /// As it is evaluated: what macros go through is put in order.
+    ordered: IdedExpr,
+}
 
 /// Why a text is no expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -133,7 +143,9 @@ impl Expression {
             text,
             at: program.source_info().offset_for(id).map(|(start, _)| start as usize),
         })?;
-        Ok(Self(program))
+        let mut ordered = program.expression().clone();
+        put_in_order(&mut ordered);
+        Ok(Self { program, ordered })
     }
 
     /// Whether `observation` satisfies it at an age in days: `content` and `metrics` are maps, `claim` text, `adverse`
@@ -157,7 +169,8 @@ impl Expression {
         context.add_variable_from_value("age_days", i64::try_from(age_days).unwrap_or(i64::MAX));
         context.add_variable_from_value("content", content);
         context.add_variable_from_value("metrics", metrics);
-        match self.0.execute(&context) {
+        context.add_function(ORDERED, ordered).map_err(|_| Undecided::Undeclared)?;
+        match cel::Value::resolve(&self.ordered, &context) {
             Ok(cel::Value::Bool(holds)) => Ok(holds),
             Ok(_) => Err(Undecided::NotBoolean),
             Err(error) => Err(Undecided::from(&error)),
@@ -168,8 +181,55 @@ impl Expression {
 impl Expression {
     /// Its syntax tree.
     pub(super) fn tree(&self) -> &IdedExpr {
-        self.0.expression()
+        self.program.expression()
     }
+}
+
+/// Wraps what each macro goes through.
+fn put_in_order(part: &mut IdedExpr) {
+    match &mut part.expr {
+        Expr::Comprehension(each) => {
+            let parts = [
+                &mut each.iter_range,
+                &mut each.accu_init,
+                &mut each.loop_cond,
+                &mut each.loop_step,
+                &mut each.result,
+            ];
+            parts.into_iter().for_each(put_in_order);
+            let range = std::mem::take(&mut each.iter_range);
+            let id = range.id;
+            let call = CallExpr { func_name: ORDERED.to_owned(), target: None, args: vec![range] };
+            each.iter_range = IdedExpr { id, expr: Expr::Call(call) };
+        }
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| put_in_order(target));
+            call.args.iter_mut().for_each(put_in_order);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(put_in_order),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| match &mut entry.expr {
+            EntryExpr::MapEntry(entry) => {
+                put_in_order(&mut entry.key);
+                put_in_order(&mut entry.value);
+            }
+            EntryExpr::StructField(field) => put_in_order(&mut field.value),
+        }),
+        Expr::Select(select) => put_in_order(&mut select.operand),
+        Expr::Ident(_) | Expr::Struct(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn ordered(range: cel::Value) -> cel::Value {
+    let cel::Value::Map(map) = range else { return range };
+    let mut keys: Vec<&Key> = map.map.keys().collect();
+    keys.sort();
+    let keys = keys.into_iter().map(|key| match key {
+        Key::Int(n) => cel::Value::Int(*n),
+        Key::Uint(n) => cel::Value::UInt(*n),
+        Key::Bool(flag) => cel::Value::Bool(*flag),
+        Key::String(text) => cel::Value::String(text.clone()),
+    });
+    cel::Value::List(keys.collect::<Vec<_>>().into())
 }
 
 /// A place in lines and columns, from 1, as bytes from the beginning.
@@ -341,6 +401,35 @@ mod tests {
         }
         assert!(!Arc::ptr_eq(&first, &expressions.compiled("age_days < 4")));
         assert_eq!(expressions.0.len(), 1);
+    }
+
+    #[test]
+    fn macros_go_through_the_keys_of_maps_in_their_order() {
+        let mut about = observation("evaluation/x", 1);
+        let keys = ["d", "b", "a", "c", "é", "Z", "", "aa"];
+        let entry = |key: &&str| (Value::Text((*key).into()), Value::Integer(key.len().into()));
+        about.content.insert("map".into(), Value::Map(keys.iter().map(entry).collect()));
+        about.content.insert("list".into(), Value::Array(vec!["b".into(), "a".into()]));
+        // Each map has an order of its own, so that an answer that depends on it would change within a few.
+        for _ in 0..64 {
+            for (text, expected) in [
+                ("content.map.map(k, k) == ['', 'Z', 'a', 'aa', 'b', 'c', 'd', 'é']", Ok(true)),
+                ("content.map.filter(k, k > 'a')[0] == 'aa'", Ok(true)),
+                ("content.list.map(k, k) == ['b', 'a']", Ok(true)),
+                ("content.map.all(k, content.map[k] < 3)", Ok(true)),
+                ("{'y': 1, 'x': 2}.map(k, k)[0] == 'x' && [2, 1].map(n, n)[0] == 2", Ok(true)),
+                // What is looked at first decides which of two mistakes is named.
+                (
+                    "content.map.map(k, k == 'a' ? content.one : k == 'c' ? content.two : k)[0] == ''",
+                    Err("field one is not there"),
+                ),
+                ("content.list.exists(k, k == 'z')", Ok(false)),
+                ("claim.all(k, true)", Err("a value has another type than it needs")),
+            ] {
+                let found = Expression::compile(text).unwrap().holds(&about, 0);
+                assert_eq!(found.map_err(|why| why.to_string()), expected.map_err(str::to_owned), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -158,6 +158,7 @@ pub fn case(inputs: &Inputs<'_>) -> Result<Case, GatherError> {
         composition: activation.composition.clone(),
         evidence,
         findings,
+        unheard: context.unheard(),
         governance: declared::governance(inputs, own),
     })
 }
@@ -293,10 +294,8 @@ impl<'a, 'b> Context<'a, 'b> {
             observation.claim = claim;
         }
         let issued_at = verified.statement().header().issued_at;
-        let age_s = self.inputs.time.since(chain.basis.seen);
         let receipt = self.receipts.get(&organisation).copied().unwrap_or(ReceiptStanding::None);
-        let is_stale =
-            organisation != self.inputs.decider && self.freshness_s.is_some_and(|limit| age_s > limit);
+        let stale = self.stale(&organisation, chain);
         Ok(Some(Evidence {
             statement: verified.id(),
             organisation,
@@ -316,13 +315,32 @@ impl<'a, 'b> Context<'a, 'b> {
             receipt,
             recognition,
             parent: chain.state.description().parent.clone(),
-            freshness: match self.unreachable_since(&organisation) {
-                _ if !is_stale => Freshness::Fresh,
-                Some(since) => Freshness::Unreachable { since },
-                None => Freshness::Stale { age_s },
+            freshness: match (stale, self.unreachable_since(&organisation)) {
+                (None, _) => Freshness::Fresh,
+                (Some(_), Some(since)) => Freshness::Unreachable { since },
+                (Some(age_s), None) => Freshness::Stale { age_s },
             },
             crossing,
         }))
+    }
+
+    /// How long ago a chain was last confirmed, in seconds, where that is too long to rely on.
+    fn stale(&self, organisation: &OrganisationId, chain: &ChainView<'_>) -> Option<u64> {
+        let age_s = self.inputs.time.since(chain.basis.seen);
+        let is_stale = self.freshness_s.is_some_and(|limit| age_s > limit);
+        (is_stale && *organisation != self.inputs.decider).then_some(age_s)
+    }
+
+    /// Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known.
+    fn unheard(&self) -> BTreeMap<OrganisationId, Option<Timestamp>> {
+        let chains = self.inputs.chains.iter();
+        let stale = chains.filter(|(id, chain)| self.stale(id, chain).is_some());
+        let in_vain = self.inputs.inquiries.iter().filter(|inquiry| inquiry.answer.is_in_vain());
+        let unknown = in_vain.filter(|inquiry| !self.inputs.chains.contains_key(&inquiry.organisation));
+        stale
+            .map(|(id, chain)| (*id, Some(chain.basis.seen)))
+            .chain(unknown.map(|inquiry| (inquiry.organisation, inquiry.answer.unreachable_since())))
+            .collect()
     }
 
     /// Since when an organisation that was asked is unreachable, if it is.

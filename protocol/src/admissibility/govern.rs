@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::conclude::admits;
 use super::evaluate::{Case, CaseError};
+use super::prepare::rule_holds;
 use super::profile::{Profile, ScopeLimit};
-use super::verdict::{Outcome, ProfileOutcome, Reason, RequirementState, Verdict};
+use super::verdict::{Considered, Outcome, ProfileOutcome, Reason, RequirementState, Verdict};
 use crate::actuation::governance::{Governed, OrderingRuling, OverrideRuling, StageRuling};
 use crate::actuation::overriding::{OverridePolicy, OverrideRefusal};
 use crate::actuation::{HarmOrdering, Mode, Reversibility};
@@ -168,7 +169,7 @@ impl<'a> Governing<'a> {
     fn degrade(&mut self) {
         let is_degradable = |outcome: &ProfileOutcome, profile: &Profile| match outcome.outcome {
             Outcome::Admitted => true,
-            Outcome::Unknown => !profile.degraded.is_empty(),
+            Outcome::Unknown => !profile.degraded.is_empty() && is_there(outcome, profile),
             Outcome::Unmet | Outcome::Vetoed => false,
         };
         if self.ruling.reversibility != Reversibility::Reversible || !self.admits(is_degradable) {
@@ -353,6 +354,15 @@ pub fn may_override(
 
 fn refused(refusal: &OverrideRefusal) -> Reason {
     Reason::new(refusal.check(), refusal.to_string())
+}
+
+/// Whether the rule would hold if the evidence that is there could be relied on. Silence alone lets nothing go ahead.
+fn is_there(outcome: &ProfileOutcome, profile: &Profile) -> bool {
+    rule_holds(&profile.rule, &|name| {
+        outcome.requirements.get(name).is_some_and(|found| {
+            found.state == RequirementState::Met || found.considered.iter().any(Considered::is_unknown)
+        })
+    })
 }
 
 fn state(outcome: &ProfileOutcome, requirement: &str) -> RequirementState {

@@ -17,7 +17,8 @@ use super::govern::govern;
 use super::profile::{Profile, Requirement, Rule};
 use super::structure::Tree;
 use super::verdict::{
-    Considered, Outcome, ProfileOutcome, Reason, Reasons, RequirementOutcome, RequirementState, Verdict,
+    Considered, Outcome, ProfileOutcome, Reason, Reasons, RequirementOutcome, RequirementState, Unheard,
+    Verdict,
 };
 use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
@@ -46,6 +47,8 @@ struct PreparedProfile {
 
 struct PreparedRequirement {
     expression: Option<Arc<Result<Expression, ExpressionError>>>,
+    /// Organisations that it names and that cannot be heard.
+    unheard: Vec<Unheard>,
     /// What is considered for it, in the order of the statements' ids.
     pieces: Vec<Piece>,
     /// How many independent sources the accepted pieces come from.
@@ -132,7 +135,9 @@ impl Prepared {
             PreparedProfile {
                 place,
                 requirements: requirements
-                    .map(|one| PreparedRequirement::new(profile, one, &evidence, &recalled, expressions))
+                    .map(|one| {
+                        PreparedRequirement::new(case, profile, one, &evidence, &recalled, expressions)
+                    })
                     .collect(),
                 vetoes: vetoes.map(|finding| (*finding).clone()).collect(),
             }
@@ -225,7 +230,7 @@ impl PreparedProfile {
     }
 }
 
-fn rule_holds(rule: &Rule, holds: &impl Fn(&str) -> bool) -> bool {
+pub(super) fn rule_holds(rule: &Rule, holds: &impl Fn(&str) -> bool) -> bool {
     match rule {
         Rule::Requirement(name) => holds(name),
         Rule::All { all } => all.iter().all(|part| rule_holds(part, holds)),
@@ -249,6 +254,7 @@ pub(super) fn rule_tree(rule: &Rule, leaf: &impl Fn(&str) -> Tree) -> Tree {
 
 impl PreparedRequirement {
     fn new(
+        case: &Case,
         profile: &Profile,
         requirement: &Requirement,
         evidence: &[(usize, &Evidence)],
@@ -277,7 +283,11 @@ impl PreparedRequirement {
                 counted: false,
             }
         };
+        let unheard = case.unheard.iter().filter(|(id, _)| requirement.organisations.contains(id));
         let mut prepared = Self {
+            unheard: unheard
+                .map(|(organisation, since)| Unheard { organisation: *organisation, since: *since })
+                .collect(),
             expression: requirement.expression.as_deref().map(|text| expressions.compiled(text)),
             pieces: considered.map(piece).collect(),
             sources: 0,
@@ -339,14 +349,31 @@ impl PreparedRequirement {
         if is_counted_anew {
             self.show(requirement);
         }
-        let state = match (self.is_shown, is_unknown) {
-            (true, _) => RequirementState::Met,
-            (false, true) => RequirementState::Unknown,
-            (false, false) => RequirementState::Unmet,
+        // INVARIANT(7): nobody knows what they do not say who cannot be heard.
+        let unheard = if self.may_be_shown(requirement) { self.unheard.clone() } else { Vec::new() };
+        let state = if self.is_shown {
+            RequirementState::Met
+        } else if is_unknown || !unheard.is_empty() {
+            RequirementState::Unknown
+        } else {
+            RequirementState::Unmet
         };
         *is_changed |= is_counted_anew || state != self.state;
         self.state = state;
-        RequirementOutcome { state, considered }
+        RequirementOutcome { state, considered, unheard }
+    }
+
+    /// Whether it would be shown if each organisation that it names and that cannot be heard were one more source.
+    fn may_be_shown(&self, requirement: &Requirement) -> bool {
+        if self.is_shown || self.unheard.is_empty() {
+            return false;
+        }
+        let accepted = self.pieces.iter().filter(|piece| piece.accepted).zip(&self.groups);
+        let counted: BTreeSet<usize> =
+            accepted.filter(|(piece, _)| piece.counted).map(|(_, group)| *group).collect();
+        let more = self.unheard.len();
+        counted.len() + more >= usize::from(requirement.distinct)
+            && sources_needed(requirement).is_some_and(|need| self.sources + more >= need)
     }
 
     /// Who is independent of whom, among all that is accepted but for floors. Leaving a piece of evidence out later does
@@ -460,12 +487,16 @@ struct Source {
 fn shown_by(requirement: &Requirement, sources: &[Source]) -> Tree {
     let shown =
         groups_at_least(u64::from(requirement.distinct), sources.iter().filter(|source| source.counts));
-    let floor = requirement.floors.get(&Dimension::Corroboration).copied().unwrap_or(Ppm::ZERO);
-    match sources_for(floor) {
+    match sources_needed(requirement) {
         Some(0 | 1) => shown,
         Some(need) => Tree::all([shown, groups_at_least(need as u64, sources)]),
         None => Tree::False,
     }
+}
+
+/// The fewest independent sources that reach the requirement's floor of corroboration; none where no number does.
+fn sources_needed(requirement: &Requirement) -> Option<usize> {
+    sources_for(requirement.floors.get(&Dimension::Corroboration).copied().unwrap_or(Ppm::ZERO))
 }
 
 fn groups_at_least<'a>(need: u64, sources: impl IntoIterator<Item = &'a Source>) -> Tree {

@@ -564,6 +564,7 @@ impl Scenario {
             composition: Composition::Intersection,
             evidence: self.evidence.clone(),
             findings: self.findings.clone(),
+            unheard: Default::default(),
             governance: Default::default(),
         }
     }

@@ -12,7 +12,7 @@ use super::evidence::{Finding, Relation};
 use crate::actuation::Mode;
 use crate::actuation::governance::Governed;
 use crate::codec::{self, CodecError};
-use crate::ids::{AuthorityId, OrganisationId, StatementId};
+use crate::ids::{AuthorityId, OrganisationId, StatementId, Timestamp};
 use crate::mesh::Translation;
 use crate::weighting::{Weighed, Weight};
 
@@ -24,7 +24,8 @@ pub enum Outcome {
     Admitted,
     /// Its rule is not satisfied.
     Unmet,
-    /// Its rule might be satisfied by evidence that cannot be relied on at present.
+    /// Its rule might be satisfied by evidence that cannot be relied on, or by organisations that cannot be heard, at
+    /// present.
     Unknown,
     /// A finding ends the matter.
     Vetoed,
@@ -38,7 +39,8 @@ pub enum RequirementState {
     Met,
     /// Not shown.
     Unmet,
-    /// There is evidence that would show it, but it cannot be relied on at present.
+    /// There is evidence that would show it, but it cannot be relied on at present; or those who may show it cannot be
+    /// heard.
     Unknown,
 }
 
@@ -73,6 +75,13 @@ pub struct Considered {
     /// Why it was refused; accepted where there is no reason.
     #[serde(default, skip_serializing_if = "Reasons::is_empty")]
     pub refused: Reasons,
+}
+
+impl Considered {
+    /// Whether all that speaks against it is that something is not known.
+    pub fn is_unknown(&self) -> bool {
+        !self.refused.is_empty() && self.refused.iter().all(|why| why.code.starts_with("unknown-"))
+    }
 }
 
 /// A reason with its code, for programs, and its words.
@@ -137,6 +146,20 @@ pub struct RequirementOutcome {
     /// What was considered for it, in the order of the statements' ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub considered: Vec<Considered>,
+    /// Organisations that it names, that cannot be heard at present, and without whom it is not known that it is unmet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<Unheard>,
+}
+
+/// An organisation that cannot be heard at present.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unheard {
+    /// The organisation.
+    pub organisation: OrganisationId,
+    /// When its chain was last confirmed, if it ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 /// One profile's result.

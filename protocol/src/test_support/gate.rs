@@ -65,6 +65,7 @@ pub fn case(seed: u64) -> Case {
         composition: Composition::Intersection,
         evidence,
         findings: Vec::new(),
+        unheard: Default::default(),
         governance: Default::default(),
     }
 }

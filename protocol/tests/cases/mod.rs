@@ -104,8 +104,14 @@ pub(crate) fn case(dice: &mut Dice<'_>) -> Case {
         evidence.iter_mut().for_each(repair);
     }
     let findings = if dice.once_in(3) { vec![finding(dice, evidence.len())] } else { Vec::new() };
+    let unheard = if dice.once_in(4) {
+        let since = dice.pick(&[None, Some(Timestamp(NOW - DAY))]);
+        dice.some(&[organisation(0), organisation(1)]).into_iter().map(|id| (id, since)).collect()
+    } else {
+        BTreeMap::new()
+    };
     let governance = Governance::default();
-    Case { request, time: Timestamp(NOW), profiles, composition, evidence, findings, governance }
+    Case { request, time: Timestamp(NOW), profiles, composition, evidence, findings, unheard, governance }
 }
 
 fn declared(dice: &mut Dice<'_>, n: usize) -> DeclaredProfile {

@@ -84,6 +84,24 @@ impl Asked<'_> {
         })
     }
 
+    /// Whether there are organisations that cannot be heard, are asked for by name, and would be enough together with what
+    /// counts, if each of them were a further source.
+    fn is_met_by_silence(&self, case: &Case, everything: u32) -> bool {
+        let named = &self.requirement.organisations;
+        let more = case.unheard.keys().filter(|id| named.contains(id)).count();
+        let count = |counts: &dyn Fn(&Seen) -> bool| {
+            let groups: BTreeSet<usize> =
+                self.seen.iter().filter(|s| s.refused.is_empty() && counts(s)).map(|s| s.group).collect();
+            groups.len() + more
+        };
+        let corroboration = self.corroboration(everything);
+        let floor = self.requirement.floors.get(&Dimension::Corroboration).map_or(0, |floor| floor.get());
+        let together = [0, 500_000, 750_000, 875_000, 937_500, 968_750][count(&|_| true).min(5)];
+        more > 0
+            && count(&|s| self.reaches_floors(s, corroboration)) >= usize::from(self.requirement.distinct)
+            && together >= floor
+    }
+
     fn is_met(&self, subset: u32) -> bool {
         let corroboration = self.corroboration(subset);
         let groups: BTreeSet<usize> = self
@@ -168,7 +186,7 @@ pub(crate) fn expected(case: &Case) -> Option<Expected> {
         composed(&case.composition, &profiles, &|profile, name| met.contains(&(profile.into(), name.into())))
     };
     let requirements: BTreeMap<Name, RequirementState> =
-        asked.iter().map(|(name, asked)| (name.clone(), state(asked, everything))).collect();
+        asked.iter().map(|(name, asked)| (name.clone(), state(case, asked, everything))).collect();
     let at = |profile: &str, name: &str| requirements[&(profile.into(), name.into())];
     let vetoed = |profile: &Profile| case.findings.iter().any(|f| profile.vetoes.contains(&f.kind));
     let outcome = |profile: &&Profile| {
@@ -277,13 +295,13 @@ fn explain_admitted(
     expected.weight = accepted(false).or_else(|| accepted(true));
 }
 
-fn state(asked: &Asked<'_>, everything: u32) -> RequirementState {
+fn state(case: &Case, asked: &Asked<'_>, everything: u32) -> RequirementState {
     let cannot_be_relied_on = |seen: &Seen| {
         !seen.refused.is_empty() && seen.refused.iter().all(|code| code.starts_with("unknown-"))
     };
     if asked.is_met(everything) {
         RequirementState::Met
-    } else if asked.seen.iter().any(cannot_be_relied_on) {
+    } else if asked.seen.iter().any(cannot_be_relied_on) || asked.is_met_by_silence(case, everything) {
         RequirementState::Unknown
     } else {
         RequirementState::Unmet

@@ -11,7 +11,7 @@ use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
 
 use super::parts::Case;
 use super::second::{self, Found};
-use super::world::{Dice, World, ids, profiles};
+use super::world::{Dice, World, ids, name_some, profiles};
 
 /// Worlds, and decisions in each; `DECISIONS` says how many worlds.
 fn worlds() -> u64 {
@@ -34,7 +34,8 @@ fn decided(seed: u64) -> Decided {
     let mut decisions = BTreeMap::new();
     let mut about: Vec<StatementId> = Vec::new();
     for _ in 0..ROUNDS {
-        let (profiles, composition) = profiles(&mut dice);
+        let (mut profiles, composition) = profiles(&mut dice);
+        name_some(&mut dice, &mut profiles, &ids(&world));
         world.activate(&mut dice, &profiles, composition);
         let Ok(honest) = world.decide(&mut dice) else { continue };
         for n in 0..=LIES {

@@ -544,6 +544,16 @@ fn request(dice: &mut Dice) -> Request {
     }
 }
 
+/// Lets some requirements name those that may show them.
+pub(crate) fn name_some(dice: &mut Dice, profiles: &mut [Profile], members: &BTreeSet<OrganisationId>) {
+    let members: Vec<OrganisationId> = members.iter().copied().collect();
+    for requirement in profiles.iter_mut().flat_map(|profile| profile.requirements.values_mut()) {
+        if dice.once_in(3) {
+            requirement.organisations = dice.some(2, &members);
+        }
+    }
+}
+
 /// One to three profiles, and how they compose.
 pub(crate) fn profiles(dice: &mut Dice) -> (Vec<Profile>, Composition) {
     let profiles: Vec<Profile> = (0..dice.pick(&[1, 1, 1, 2, 3])).map(|n| profile(dice, n)).collect();

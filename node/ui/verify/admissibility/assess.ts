@@ -25,7 +25,7 @@ function halfLife(profile: Profile, claim: string): bigint {
 
 /** Leaves of the tree are numbers of `evidence`, which is in the order of the statements' ids. */
 export function assess(
-  { time }: Case,
+  { time, unheard: silent }: Case,
   profile: Profile,
   requirement: Requirement,
   evidence: Evidence[],
@@ -62,8 +62,11 @@ export function assess(
   const leaves = accepted.map(({ leaf, one }, at) => ({ leaf, group: groups[at] ?? 0, counts: one.refused.length === 0 }));
   const tree = shownBy(requirement, leaves);
   const mayBe = considered.some(({ refused }) => refused.length > 0 && refused.every(({ code }) => code.startsWith("unknown-")));
-  const state = isSatisfied(tree, () => true) ? "met" : mayBe ? "unknown" : "unmet";
-  return [{ state, considered }, tree];
+  const isMet = isSatisfied(tree, () => true);
+  const named = silent.filter(({ organisation }) => requirement.organisations.includes(organisation));
+  const unheard = !isMet && mayBeShown(requirement, leaves, named.length) ? named : [];
+  const state = isMet ? "met" : mayBe || unheard.length > 0 ? "unknown" : "unmet";
+  return [{ state, considered, unheard }, tree];
 }
 
 function isInReach({ reached }: Requirement, { path }: Evidence): boolean {
@@ -147,6 +150,14 @@ function shownBy({ distinct, floors }: Requirement, sources: Source[]): Tree {
   const need = sourcesFor(floors.get("corroboration") ?? 0);
   if (need === undefined) return false;
   return need <= 1 ? shown : all([shown, fromGroups(need, sources)]);
+}
+
+/** Whether it would be shown if so many organisations that cannot be heard were one more source each. */
+function mayBeShown({ distinct, floors }: Requirement, sources: Source[], more: number): boolean {
+  const count = (of: Source[]): number => new Set(of.map(({ group }) => group)).size + more;
+  const need = sourcesFor(floors.get("corroboration") ?? 0);
+  const isEnough = count(sources.filter(({ counts }) => counts)) >= distinct;
+  return more > 0 && isEnough && need !== undefined && count(sources) >= need;
 }
 
 function fromGroups(need: number, sources: Source[]): Tree {

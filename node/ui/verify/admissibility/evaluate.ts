@@ -9,7 +9,7 @@ import { matches } from "../payload/parts.js";
 import { type Composition, DIMENSIONS, type Profile, type Requirement, type Rule } from "../payload/profile.js";
 import type { Weight } from "../weighting/weigh.js";
 import { assess } from "./assess.js";
-import type { Case, DeclaredProfile, Evidence, Finding } from "./evidence.js";
+import type { Case, DeclaredProfile, Evidence, Finding, Unheard } from "./evidence.js";
 import { govern, reversibilityOf } from "./govern.js";
 import { isTruncated, minimalSets } from "./sets.js";
 import { type Tree, all, atLeast, isSatisfied } from "./tree.js";
@@ -121,7 +121,7 @@ class Assessed {
   }
 }
 
-function ruleTree(rule: Rule, leaf: (name: string) => Tree): Tree {
+export function ruleTree(rule: Rule, leaf: (name: string) => Tree): Tree {
   return typeof rule === "string" ? leaf(rule) : atLeast(rule.need, rule.of.map((part) => ruleTree(part, leaf)));
 }
 
@@ -345,7 +345,7 @@ function whatIsMissing(input: Case, { missing, leaves }: Missing): Partial<Verdi
       if (one === undefined) return [];
       const { assessed, name: requirement } = one;
       const state = assessed.state(requirement);
-      return [{ profile: assessed.profile.id, requirement, state, wayOut: wayOut(one.requirement, name) }];
+      return [{ profile: assessed.profile.id, requirement, state, wayOut: wayOut(one.requirement, name, assessed.outcome.requirements.get(requirement)?.unheard ?? []) }];
     }),
   );
   return { missing: sets, missingCount: found.count, truncated: isTruncated(found) };
@@ -357,12 +357,16 @@ function subjectShown(subject: Request["subjects"][number]): string {
   return label === undefined ? text : `${label} (${text})`;
 }
 
-function wayOut({ claims, roles, distinct, reached, owner }: Requirement, subject: string): string {
+function wayOut({ claims, roles, distinct, reached, owner }: Requirement, subject: string, unheard: Unheard[]): string {
   return [
     `an observation of ${claims.join(" or ")}`,
     roles.length > 0 ? ` by role ${roles.join(" or ")}` : "",
     distinct > 1 ? ` from ${distinct} independent organisations` : "",
     reached === undefined ? ` about ${subject}` : ` about what ${subject} rests on`,
     owner === undefined ? "" : `; ask ${owner}`,
+    ...unheard.map(({ organisation, since }) => {
+      const when = since === undefined ? "and was not heard of so far" : `last confirmed at ${since}`;
+      return `; ${show("org", organisation)} may have it, ${when}`;
+    }),
   ].join("");
 }

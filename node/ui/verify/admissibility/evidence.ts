@@ -67,6 +67,11 @@ export interface DeclaredProfile {
   profile: Profile;
 }
 
+export interface Unheard {
+  organisation: Hex;
+  since: bigint | undefined;
+}
+
 /** All that a verdict depends on. */
 export interface Case {
   request: Request;
@@ -75,6 +80,8 @@ export interface Case {
   composition: Composition;
   evidence: Evidence[];
   findings: Finding[];
+  /** Organisations that cannot be heard, in the order of their ids, with when each was last confirmed, if it ever was. */
+  unheard: Unheard[];
   /** What governs the action besides profiles. */
   governance: Governance;
 }

@@ -15,7 +15,7 @@ import { EDGES } from "../payload/profile.js";
 import type { OrganisationState, Verified } from "../state.js";
 import { since } from "../times.js";
 import { governance } from "./declared.js";
-import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Term } from "./evidence.js";
+import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Term, Unheard } from "./evidence.js";
 
 /** What a decider knew of one chain. */
 export interface Known {
@@ -50,7 +50,7 @@ export function gather(decider: Hex, decision: Decision, knowledge: Knowledge, w
   ];
   const { request, time } = decision;
   const governed = governance(decider, request, knowledge, weighed);
-  return { request, time, profiles, composition, evidence, findings, governance: governed };
+  return { request, time, profiles, composition, evidence, findings, unheard: context.unheard(), governance: governed };
 }
 
 /** The profiles that the last activation put into force: the decider's own, or another organisation's. */
@@ -71,6 +71,13 @@ function activated(own: Verified[], named: Hex, knowledge: Knowledge): Pick<Case
 function charterOf(mesh: Hex | undefined, standing: Verified[]): Charter | undefined {
   const found = standing.find(({ statement, payload }) => payload.kind === "charter" && statement.id === mesh);
   return found?.payload.kind === "charter" ? found.payload.says : undefined;
+}
+
+type Answer = Decision["inquiries"][number]["answer"];
+
+/** Whether an organisation was asked and could not be heard. */
+function isInVain(answer: Answer): answer is Extract<Answer, { kind: "silent" | "unreachable" }> {
+  return answer !== "refused" && answer.kind !== "answered";
 }
 
 /** What holds for all evidence of a case. */
@@ -112,8 +119,7 @@ class Context {
     const crossing = this.crossing(organisation, role, observation.claim);
     const { translation } = crossing;
     const witnessed = this.membership?.witnessed(organisation, known.seen);
-    const age = since(this.decision.time, known.confirmed);
-    const isStale = organisation !== this.decider && this.limit !== undefined && age > this.limit;
+    const stale = this.stale(organisation, known);
     return {
       statement: statement.id,
       organisation,
@@ -127,15 +133,32 @@ class Context {
       receipt: witnessed === undefined ? "receipted" : { witnessed },
       ...crossing,
       parent: known.state.description.parent,
-      stale: isStale ? age : undefined,
-      unreachable: isStale ? this.unreachableSince(organisation) : undefined,
+      stale,
+      unreachable: stale !== undefined ? this.unreachableSince(organisation) : undefined,
     };
+  }
+
+  /** How long ago a chain was last confirmed, in seconds, where that is too long to rely on. */
+  private stale(organisation: Hex, { confirmed }: Known): bigint | undefined {
+    const age = since(this.decision.time, confirmed);
+    return organisation !== this.decider && this.limit !== undefined && age > this.limit ? age : undefined;
+  }
+
+  /** Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known. */
+  unheard(): Unheard[] {
+    const stale = [...this.knowledge].filter(([organisation, known]) => this.stale(organisation, known) !== undefined);
+    const found = new Map(stale.map(([organisation, { confirmed }]): [Hex, bigint | undefined] => [organisation, confirmed]));
+    for (const { organisation, answer } of this.decision.inquiries) {
+      if (!this.knowledge.has(organisation) && isInVain(answer)) found.set(organisation, answer.value.since);
+    }
+    const inOrder = [...found].sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
+    return inOrder.map(([organisation, since]) => ({ organisation, since }));
   }
 
   /** Since when an organisation that was asked in vain was not heard of. */
   private unreachableSince(organisation: Hex): bigint | undefined {
     const answer = this.decision.inquiries.find((inquiry) => inquiry.organisation === organisation)?.answer;
-    return answer === undefined || answer === "refused" || answer.kind === "answered" ? undefined : answer.value.since;
+    return answer !== undefined && isInVain(answer) ? answer.value.since : undefined;
   }
 
   /**

@@ -7,10 +7,10 @@ import type { ActionClass, HarmOrdering } from "../payload/governance.js";
 import { matches } from "../payload/parts.js";
 import type { Profile } from "../payload/profile.js";
 import { type Declared, type Governance, digestOf } from "./declared.js";
-import { CaseError, compose } from "./evaluate.js";
+import { CaseError, compose, ruleTree } from "./evaluate.js";
 import type { Case, DeclaredProfile } from "./evidence.js";
 import { isSatisfied } from "./tree.js";
-import type { Governed, ProfileOutcome, Scopes, Verdict } from "./verdict.js";
+import type { Considered, Governed, ProfileOutcome, Scopes, Verdict } from "./verdict.js";
 
 const REVERSIBILITY = ["reversible", "compensable", "irreversible"] as const;
 /** Seconds after which an override stands for no decision any more. */
@@ -41,6 +41,17 @@ export function govern(input: Case, profiles: DeclaredProfile[], verdict: Verdic
 interface Graded {
   ordering: HarmOrdering;
   gravity: number;
+}
+
+/** Whether the rule would hold if the evidence that is there could be relied on. Silence alone lets nothing go ahead. */
+function isThere({ rule }: Profile, requirements: ProfileOutcome["requirements"]): boolean {
+  const isUnknown = ({ refused }: Considered): boolean =>
+    refused.length > 0 && refused.every(({ code }) => code.startsWith("unknown-"));
+  const tree = ruleTree(rule, (name) => {
+    const found = requirements.get(name);
+    return found !== undefined && (found.state === "met" || found.considered.some(isUnknown));
+  });
+  return isSatisfied(tree, () => false);
 }
 
 function rank({ order }: HarmOrdering, harm: string): number | undefined {
@@ -157,8 +168,9 @@ class Governing {
 
   /** Unknown admits nothing by itself; the part that goes ahead is declared beforehand, and recorded as such. */
   private degrade(): void {
-    const isDegradable = ({ outcome }: ProfileOutcome, profile: Profile | undefined): boolean =>
-      outcome === "admitted" || (outcome === "unknown" && profile !== undefined && profile.degraded.size > 0);
+    const isDegradable = ({ outcome, requirements }: ProfileOutcome, profile: Profile | undefined): boolean =>
+      outcome === "admitted" ||
+      (outcome === "unknown" && profile !== undefined && profile.degraded.size > 0 && isThere(profile, requirements));
     if (this.ruling.reversibility !== "reversible" || !this.admits(isDegradable)) return;
     const scopes: Scopes = new Map(this.requested);
     for (const [at, { outcome }] of this.verdict.profiles.entries()) {

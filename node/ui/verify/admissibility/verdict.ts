@@ -5,7 +5,7 @@ import { type Value, encode } from "../cbor.js";
 import type { SubjectKey } from "../lineage/edges.js";
 import type { Decision } from "../payload/actuation.js";
 import type { Weighed, Weight } from "../weighting/weigh.js";
-import type { Evidence, Finding, Term } from "./evidence.js";
+import type { Evidence, Finding, Term, Unheard } from "./evidence.js";
 
 export type Outcome = "admitted" | "unmet" | "unknown" | "vetoed";
 export type RequirementState = "met" | "unmet" | "unknown";
@@ -27,6 +27,8 @@ export interface Considered {
 export interface RequirementOutcome {
   state: RequirementState;
   considered: Considered[];
+  /** Organisations that it names, that cannot be heard, and without whom it is not known that it is unmet. */
+  unheard: Unheard[];
 }
 
 export interface ProfileOutcome {
@@ -153,7 +155,13 @@ function profile(one: ProfileOutcome): Value {
     declared_by: id(one.declaredBy),
     outcome: text(one.outcome),
     requirements: dictionary(one.requirements, (requirement) =>
-      record({ state: text(requirement.state), considered: many(requirement.considered, considered) }),
+      record({
+        state: text(requirement.state),
+        considered: many(requirement.considered, considered),
+        unheard: many(requirement.unheard, ({ organisation, since }) =>
+          record({ organisation: id(organisation), since: optional(since, (at) => ({ type: "int", int: at })) }),
+        ),
+      }),
     ),
     vetoes: many(one.vetoes, finding),
   });

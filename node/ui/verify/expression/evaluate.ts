@@ -132,7 +132,8 @@ class Evaluation {
   }
 
   private each(over: Data, name: string, each: Expression, deciding: boolean): boolean {
-    if (over instanceof Map) throw new Unread("going through a map is not read here");
+    // Maps by their keys, in the order of these.
+    if (over instanceof Map) return this.each([...over.keys()].sort(compareText), name, each, deciding);
     if (!Array.isArray(over)) return type();
     const inner = new Evaluation(new Map(this.variables));
     let pending: Undecided | undefined;

@@ -11,8 +11,9 @@
  * primary  = name | "(" expr ")" | list | integer | text | "true" | "false" | "null" | has(a.b) | size(a)
  * ```
  *
- * Methods are size, startsWith, endsWith, contains, and all and exists over lists. Everything else, and everything that is
- * no expression at all, is {@link Unread}: nothing is said about it, neither that it holds nor that it does not.
+ * Methods are size, startsWith, endsWith, contains, and all and exists over lists and the keys of maps. Everything else, and
+ * everything that is no expression at all, is {@link Unread}: nothing is said about it, neither that it holds nor that it
+ * does not.
  */
 
 import { EXPRESSION_DEPTH_MAX, EXPRESSION_SUMS_MAX } from "../limits.js";

@@ -194,6 +194,7 @@ pub fn passes(profile: &Profile, situation: &Counterexample) -> Result<(), (Opti
         composition: Composition::Intersection,
         evidence: situation.evidence.clone(),
         findings: situation.findings.clone(),
+        unheard: Default::default(),
         governance: Default::default(),
     };
     match evaluate(&case) {

@@ -186,6 +186,7 @@ fn shown(alone: &Profile, item: &Evidence) -> BTreeSet<String> {
         composition: Composition::Intersection,
         evidence: vec![item.clone()],
         findings: Vec::new(),
+        unheard: Default::default(),
         governance: Default::default(),
     };
     let Ok(verdict) = evaluate(&case) else { return BTreeSet::new() };
