@@ -448,7 +448,14 @@ impl Driver<'_> {
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 if let Some(open) = self.open.get_mut(&peer_id) {
-                    open.remove(&connection_id);
+                    let closed = open.remove(&connection_id);
+                    let was_first = |closed: &Open| open.values().all(|one| one.since > closed.since);
+                    if closed.is_some_and(|closed| !closed.is_relayed() && was_first(&closed))
+                        && !open.is_empty()
+                    {
+                        // The others may be of a peer that was started anew.
+                        let _ = self.swarm.disconnect_peer_id(peer_id);
+                    }
                     if open.is_empty() {
                         self.open.remove(&peer_id);
                     }

@@ -42,8 +42,9 @@ fn source(address: &Multiaddr) -> Option<IpAddr> {
 
 impl Sources {
     fn begin(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), Busy> {
-        // What a relay carries has no address of its own, and the relay has limits.
-        let Some(ip) = source(remote).filter(|_| !super::is_relayed(remote)) else { return Ok(()) };
+        // What a relay carries has no address of its own, and the relay has limits. Nodes on one machine are its owner's.
+        let is_counted = |ip: &IpAddr| !ip.is_loopback() && !super::is_relayed(remote);
+        let Some(ip) = source(remote).filter(is_counted) else { return Ok(()) };
         if self.pending.values().filter(|one| **one == ip).count() >= PENDING_MAX {
             return Err(Busy(ip));
         }
@@ -120,6 +121,12 @@ mod tests {
         let (first, another) = (at("/ip4/10.0.0.1/tcp/9"), at("/ip4/10.0.0.2/tcp/9"));
         assert!(sources.begin(number(10), &first).is_err());
         assert!(sources.begin(number(11), &another).is_ok());
+        for n in 20..30 {
+            assert!(
+                sources.begin(number(n), &at("/ip4/127.0.0.1/tcp/9")).is_ok(),
+                "one machine is not limited"
+            );
+        }
         sources.pending.remove(&number(0));
         assert!(sources.begin(number(12), &first).is_ok(), "whose handshake is over makes room");
     }

@@ -117,6 +117,9 @@ pub struct Store {
     lineage: RwLock<lineage::Lineage>,
 }
 
+/// What all families together hold in memory before it goes to files.
+const WRITE_BUFFERS_BYTES: usize = 32 << 20;
+
 impl Store {
     /// Opens the database in `path`, or makes it.
     ///
@@ -132,6 +135,7 @@ impl Store {
         options.set_recycle_log_file_num(0);
         options.set_wal_bytes_per_sync(0);
         options.set_max_total_wal_size(64 << 20);
+        options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
         let families = family::ALL.iter().map(|name| {
             let mut options = Options::default();
             options.set_write_buffer_size(16 << 20);

@@ -1,7 +1,7 @@
 //! A peer that means harm: it speaks libp2p, with the key of an organisation whose node does not run, and floods, dawdles or
 //! announces more than may be sent.
 //!
-//! `hostile DATA ADDRESS flood|ask|slow|silent|oversized SECONDS` prints what became of it as JSON.
+//! `hostile DATA ADDRESS flood|ask|slow|silent|crowd|reserve|oversized SECONDS` prints what became of it as JSON.
 
 use std::collections::HashSet;
 use std::io;
@@ -25,9 +25,10 @@ use libp2p::gossipsub::{
     self, IdentTopic, MessageAuthenticity, TopicHash, ValidationMode, WhitelistSubscriptionFilter,
 };
 use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Codec, Message, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, ping, tcp, yamux};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, interval, sleep};
@@ -38,6 +39,8 @@ const DAWDLE: Duration = Duration::from_millis(300);
 const FLOOD: u64 = 16;
 /// Connections that are opened and on which nothing is said.
 const SILENT: usize = 200;
+/// Keys that speak for nobody.
+const CROWD: usize = 100;
 
 /// What is written on a stream.
 #[derive(Debug, Clone)]
@@ -139,6 +142,10 @@ enum Mode {
     Slow,
     /// Connections on which nothing is said.
     Silent,
+    /// Connections with many keys that speak for nobody.
+    Crowd,
+    /// The relay's help, for a key that speaks for nobody.
+    Reserve,
     /// Lengths and messages beyond what is allowed.
     Oversized,
 }
@@ -154,6 +161,8 @@ struct Fate {
     refused: u64,
     failed: u64,
     published: u64,
+    reserved: u64,
+    denied: u64,
 }
 
 /// The key and introduction of the organisation in `data`, whose node does not run.
@@ -223,6 +232,61 @@ async fn silent(address: Arc<str>) {
     }
 }
 
+/// A peer of a new key that connects and stays.
+async fn stranger(target: Multiaddr) -> Outcome<()> {
+    let mut swarm = libp2p::SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
+        .with_behaviour(|_| ping::Behaviour::default())?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build();
+    let mut redial = interval(Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            _ = swarm.select_next_some() => {}
+            _ = redial.tick() => {
+                if swarm.connected_peers().next().is_none() {
+                    // One that is under way, or refused, is tried again.
+                    let _ = swarm.dial(target.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Asks a relay to take connections for a key that speaks for nobody, again and again.
+async fn reserve(target: Multiaddr, lasts: Duration) -> Outcome<Fate> {
+    let mut swarm = libp2p::SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
+        .with_relay_client(noise::Config::new, yamux::Config::default)?
+        .with_behaviour(|_, relay| relay)?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+        .build();
+    let (mut fate, until, mut again) =
+        (Fate::default(), Instant::now() + lasts, interval(Duration::from_millis(500)));
+    let mut relay = None;
+    while Instant::now() < until {
+        tokio::select! {
+            event = swarm.select_next_some() => match event {
+                SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                    fate.connected += 1;
+                    relay = Some(target.clone().with(Protocol::P2p(peer_id)).with(Protocol::P2pCircuit));
+                }
+                SwarmEvent::NewListenAddr { .. } => fate.reserved += 1,
+                SwarmEvent::ListenerClosed { .. } => fate.denied += 1,
+                _ => {}
+            },
+            _ = again.tick() => match &relay {
+                Some(relay) => drop(swarm.listen_on(relay.clone())?),
+                // One that is under way, or refused, is tried again.
+                None => drop(swarm.dial(target.clone())),
+            }
+        }
+    }
+    Ok(fate)
+}
+
 /// One round of what it does.
 fn act(
     swarm: &mut Swarm<Behaviour>,
@@ -257,7 +321,7 @@ fn act(
                 fate.asked += 1;
             }
         }
-        Mode::Silent => {}
+        Mode::Silent | Mode::Crowd | Mode::Reserve => {}
         Mode::Slow => {
             if fate.asked < 500 {
                 behaviour.sync.send_request(peer, Act::Drip(heads));
@@ -278,6 +342,9 @@ fn act(
 }
 
 async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome<Fate> {
+    if mode == Mode::Reserve {
+        return reserve(address.parse()?, lasts).await;
+    }
     let (key, introduction) = introduction(data)?;
     let (mut swarm, topic) = swarm(&key, &base32(introduction.mesh.as_bytes()), mode)?;
     let target: Multiaddr = address.parse()?;
@@ -291,6 +358,12 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
             for _ in 0..SILENT {
                 tokio::spawn(silent(socket.clone()));
             }
+        }
+    }
+    if mode == Mode::Crowd {
+        for _ in 0..CROWD {
+            let target = target.clone();
+            tokio::spawn(async move { stranger(target).await.map_err(|error| error.to_string()) });
         }
     }
     let until = Instant::now() + lasts;
@@ -350,13 +423,17 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
 fn start() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [data, address, mode, seconds] = &arguments[..] else {
-        return Err("usage: hostile DATA ADDRESS flood|ask|slow|silent|oversized SECONDS".into());
+        return Err(
+            "usage: hostile DATA ADDRESS flood|ask|slow|silent|crowd|reserve|oversized SECONDS".into()
+        );
     };
     let mode = match mode.as_str() {
         "flood" => Mode::Flood,
         "ask" => Mode::Ask,
         "slow" => Mode::Slow,
         "silent" => Mode::Silent,
+        "crowd" => Mode::Crowd,
+        "reserve" => Mode::Reserve,
         "oversized" => Mode::Oversized,
         other => return Err(format!("there is no mode {other:?}").into()),
     };
@@ -368,6 +445,7 @@ fn start() -> Outcome<()> {
         json!({
             "connected": fate.connected, "closed": fate.closed, "introduced": fate.introduced, "asked": fate.asked,
             "answered": fate.answered, "refused": fate.refused, "failed": fate.failed, "published": fate.published,
+            "reserved": fate.reserved, "denied": fate.denied,
         })
     );
     Ok(())
