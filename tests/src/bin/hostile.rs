@@ -31,7 +31,8 @@ use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, ping, tcp, yamux};
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, interval, sleep};
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Between two bytes of somebody who dawdles.
 const DAWDLE: Duration = Duration::from_millis(300);
@@ -368,6 +369,8 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
     }
     let until = Instant::now() + lasts;
     let (mut rounds, mut redial) = (interval(Duration::from_millis(5)), interval(Duration::from_millis(250)));
+    // Rounds that were missed are not made up for, and what was said has to get out.
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut peer = None;
     while Instant::now() < until {
         tokio::select! {
@@ -407,6 +410,7 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
             _ = rounds.tick() => {
                 if let Some(peer) = peer {
                     act(&mut swarm, &peer, mode, &topic, &head, &mut fate)?;
+                    yield_now().await;
                 }
             }
             _ = redial.tick() => {
