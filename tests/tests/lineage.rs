@@ -134,6 +134,32 @@ fn a_recall_reaches_what_rests_on_it_in_another_organisation_and_its_way_can_be_
 }
 
 #[test]
+fn a_recall_is_silent_where_nobody_hears_it_then_acknowledged_then_acted_on() {
+    let Mesh { folder, supplier, deployer } = mesh();
+    let folder = folder.path();
+    let dataset =
+        observe(folder, &supplier, json!({ "claim": "datasheet/data", "subjects": ["name:data"] }), &[]);
+    deployer.until(&["show", &dataset], |_| true).unwrap();
+    let model = json!({ "claim": "evaluation/test", "subjects": ["name:model"] });
+    let model = observe(folder, &deployer, model, &[&dataset]);
+    supplier.until(&["show", &model], |_| true).unwrap();
+    deployer.kill().unwrap();
+    let said = supplier.run(&["recall", &dataset, "--reason", "consent withdrawn"]).unwrap();
+    let recall = said["statement"].as_str().unwrap();
+    let one = |status: &Value| status["organisations"][0].clone();
+    let silent = one(&supplier.run(&["recall", "status", recall]).unwrap());
+    assert_eq!((&silent["state"], &silent["name"]), (&json!("silent"), &json!("deployer")));
+    deployer.start().unwrap();
+    let status = ["recall", "status", recall];
+    let heard = supplier.until(&status, |status| one(status)["state"] == "acknowledged").unwrap();
+    assert_eq!((one(&heard).get("acts"), one(&heard)["acknowledgement"].is_string()), (None, true));
+    // What it made of the data is not fit for use any more, and it says so.
+    let own = deployer.run(&["recall", &model, "--reason", "its data was withdrawn"]).unwrap();
+    let acted = supplier.until(&status, |status| one(status)["state"] == "acted").unwrap();
+    assert_eq!(one(&acted)["acts"], json!([own["statement"]]));
+}
+
+#[test]
 fn what_is_not_here_and_what_is_not_answered_is_never_green() {
     let Mesh { folder, supplier, deployer } = mesh();
     let folder = folder.path();

@@ -13,7 +13,6 @@ use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
-use super::decide::payload;
 use super::say::{Said, Say};
 use super::{Blame, Node, ServiceError, is_covered};
 use crate::runtime::View;
@@ -166,20 +165,21 @@ impl Node {
         };
         let mut decisions: BTreeSet<(Position, StatementId)> = BTreeSet::new();
         for edge in self.store().downstream(&subject.key())? {
-            if edge.kind != EdgeKind::About {
-                continue;
-            }
-            let Some(placed) = self.store().statement(&edge.asserted_by)? else { continue };
-            let is_own = placed.organisation == own && placed.statement.header().kind == Kind::Decision;
-            if is_own
-                && let Some(Payload::Decision(decision)) = payload(&placed)
-                && is_same(request, &decision.request)
+            if edge.kind == EdgeKind::About
+                && self.kind_of(&edge.asserted_by)? == Some(Kind::Decision)
+                && let Some((organisation, position)) = self.store().place(&edge.asserted_by)?
+                && organisation == own
             {
-                decisions.insert((placed.position, edge.asserted_by));
+                decisions.insert((position, edge.asserted_by));
             }
         }
         let mut last: Option<[Placed; 3]> = None;
+        // The latest ones alone are read: without an effect among them, it begins at the first stage again.
         for (_, decision) in decisions.into_iter().rev().take(STAGED_MAX) {
+            let Some(Payload::Decision(says)) = self.payload_of(&decision)? else { continue };
+            if !is_same(request, &says.request) {
+                continue;
+            }
             let Some(permit) = self.follows(&decision, Kind::Permit)? else { continue };
             let Some(effect) = self.follows(&permit.statement.id(), Kind::Effect)? else { continue };
             let is_later = last.as_ref().is_none_or(|[.., known]| known.position < effect.position);

@@ -26,6 +26,9 @@ use crate::store::Placed;
 /// How often it is asked on for one decision.
 const INQUIRY_ROUNDS_MAX: usize = 4;
 
+/// Most statements whose kinds are kept in memory.
+const KINDS_KEPT_MAX: usize = 1 << 16;
+
 /// A decision with its verdict.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decided {
@@ -205,6 +208,10 @@ impl Node {
         }));
         let disputing = links_on(&disputable, self.store())?;
         for id in found.iter().chain(disputing.difference(&found)) {
+            // Earlier decisions about the same are many, and large: they are not read again for each.
+            if !matches!(self.kind_of(id)?, Some(Kind::Observation | Kind::Counterfoil | Kind::Link)) {
+                continue;
+            }
             let Some(placed) = self.store().statement(id)? else { continue };
             let is_evidence = match placed.statement.header().kind {
                 Kind::Observation | Kind::Counterfoil => true,
@@ -234,6 +241,23 @@ impl Node {
         let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
         let mesh = view.membership.as_ref().map(|membership| membership.mesh());
         Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new() })
+    }
+
+    /// The kind of a statement, if it is here. It is read once, and then known.
+    pub(super) fn kind_of(&self, id: &StatementId) -> Result<Option<Kind>, ServiceError> {
+        let mut kinds = self.kinds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(kind) = kinds.get(id) {
+            return Ok(Some(*kind));
+        }
+        let kind = self.store().statement(id)?.map(|placed| placed.statement.header().kind);
+        if let Some(kind) = kind {
+            // All at once: what is asked about again is soon known again.
+            if kinds.len() >= KINDS_KEPT_MAX {
+                kinds.clear();
+            }
+            kinds.insert(*id, kind);
+        }
+        Ok(kind)
     }
 
     /// A recorded decision with its verdict, own or foreign.

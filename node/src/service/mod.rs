@@ -55,7 +55,7 @@ use counterfoil_protocol::admissibility::Evaluator;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::keys::PublicKey;
-use counterfoil_protocol::statement::{Verified, verify};
+use counterfoil_protocol::statement::{Kind, Verified, verify};
 use libp2p::Multiaddr;
 use zeroize::Zeroizing;
 
@@ -83,6 +83,8 @@ pub struct Node {
     acting: Mutex<()>,
     /// What is kept from one decision to the next.
     evaluator: Mutex<Evaluator>,
+    /// Kinds of statements that decisions came across, which never change.
+    kinds: Mutex<BTreeMap<StatementId, Kind>>,
     /// One binding of the peer's key at a time.
     binding: Mutex<()>,
     /// One checkpoint is witnessed at a time.
@@ -118,6 +120,7 @@ impl Node {
             agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
             evaluator: Mutex::default(),
+            kinds: Mutex::default(),
             binding: Mutex::new(()),
             witnessing: Mutex::new(()),
             stopping: AtomicBool::new(false),

@@ -6,7 +6,7 @@ use counterfoil_protocol::actuation::Mode;
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::cosignature::on_note;
 use counterfoil_protocol::chain::note::Note;
-use counterfoil_protocol::ids::{Bytes, OrganisationId, StatementId};
+use counterfoil_protocol::ids::{Bytes, OrganisationId, Position, StatementId};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::lineage::graph::EdgeSource as _;
 use counterfoil_protocol::lineage::index::Direction;
@@ -57,7 +57,8 @@ pub struct RecallOrganisation {
     /// Its permits, likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permits: Vec<StatementId>,
-    /// What it did since: decisions that do not let things go ahead any more, nonconformities.
+    /// What it did since: decisions that do not let things go ahead any more, nonconformities, corrective actions, recalls
+    /// of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acts: Vec<StatementId>,
 }
@@ -239,12 +240,7 @@ impl Node {
                     (status.decisions, status.permits) = (said.decisions, said.permits);
                 }
                 let since = self.store().place(&acknowledgement)?.map(|(_, position)| position);
-                let own = touched.iter().filter(|one| one.organisation == *organisation);
-                status.acts = own
-                    .filter(|one| Some(one.position) > since && is_act(one))
-                    .map(|one| one.statement.id())
-                    .collect();
-                status.acts.sort();
+                status.acts = self.acts(&touched, organisation, since)?;
                 if !status.acts.is_empty() {
                     status.state = RecallState::Acted;
                 }
@@ -259,6 +255,33 @@ impl Node {
             reason: recall.reason,
             organisations,
         })
+    }
+
+    /// What an organisation did after a place of its chain about what rests on a recall.
+    fn acts(
+        &self,
+        touched: &[Placed],
+        organisation: &OrganisationId,
+        since: Option<Position>,
+    ) -> Result<Vec<StatementId>, ServiceError> {
+        let mut acts = BTreeSet::new();
+        for one in touched.iter().filter(|one| one.organisation == *organisation) {
+            let id = one.statement.id();
+            if Some(one.position) > since && is_act(one) {
+                acts.insert(id);
+            }
+            // What it made of what was recalled, it may withdraw in turn.
+            for edge in self.store().upstream(&SubjectKey::Statement(id))? {
+                if edge.kind == EdgeKind::RecalledBy
+                    && let Some((by, position)) = self.store().place(&edge.asserted_by)?
+                    && by == *organisation
+                    && Some(position) > since
+                {
+                    acts.insert(edge.asserted_by);
+                }
+            }
+        }
+        Ok(acts.into_iter().collect())
     }
 
     /// Organisations that are known to have the recall: they cosigned a head that covers it, and a head commits to
@@ -281,12 +304,12 @@ impl Node {
 }
 
 /// Whether a statement that rests on what was recalled does something about it: a decision that does not let the action
-/// go ahead as it was, or what follows up on an effect.
+/// go ahead as it was, or what follows up on an effect: a nonconformity, or a corrective action.
 fn is_act(placed: &Placed) -> bool {
     let payload = Payload::decode(placed.statement.header().kind, placed.statement.payload());
     match payload {
         Ok(Payload::Decision(decision)) => matches!(decision.mode, Mode::Defer | Mode::Refuse),
-        Ok(Payload::Nonconformity(_)) => true,
+        Ok(Payload::Nonconformity(_) | Payload::CorrectiveAction(_)) => true,
         _ => false,
     }
 }
