@@ -462,7 +462,7 @@ impl Engine {
     pub(crate) fn membership_changed(&mut self) {
         self.witnesses.clear();
         let known: Vec<OrganisationId> = self.replicas.keys().copied().collect();
-        known.iter().for_each(|organisation| self.weigh(organisation));
+        known.iter().for_each(|organisation| self.recount(organisation));
         self.compare_anew();
     }
 

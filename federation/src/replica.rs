@@ -298,6 +298,11 @@ impl Replica {
         true
     }
 
+    /// Lets go of a witness's signature.
+    pub(crate) fn uncosign(&mut self, witness: &OrganisationId) {
+        self.cosignatures.remove(witness);
+    }
+
     /// A new head has no signatures of witnesses yet.
     fn unwitness(&mut self) {
         self.cosignatures.clear();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use counterfoil_protocol::chain::SignedHead;
-use counterfoil_protocol::chain::cosignature::{cosign, verify_line, witness_of};
+use counterfoil_protocol::chain::cosignature::{claimed_time, cosign, verify_line, witness_of};
 use counterfoil_protocol::chain::note::{Note, SignatureLine};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{OrganisationId, TreeSize};
@@ -130,6 +130,30 @@ impl Engine {
     pub(crate) fn quorum(&mut self, chain: &OrganisationId) -> usize {
         let witnesses = self.witnesses(chain);
         self.membership.as_ref().map_or(usize::MAX, |membership| membership.quorum_of(&witnesses))
+    }
+
+    /// Lets go of signatures whose authors are no witnesses, by the membership as it is now, and were none when they signed: a
+    /// start from what is on disk would not take them in.
+    // INVARIANT(12): restart equals no restart.
+    pub(crate) fn recount(&mut self, organisation: &OrganisationId) {
+        let witnesses = self.witnesses(organisation);
+        let Some((replica, membership)) = self.replicas.get(organisation).zip(self.membership.as_ref())
+        else {
+            return;
+        };
+        let Some(head) = replica.head() else { return };
+        let counts = |witness: &OrganisationId, text: &str| {
+            let time = || claimed_time(&read_line(head.note(), text)?);
+            witnesses.contains(witness)
+                || time().is_some_and(|time| membership.was_witness(organisation, witness, time))
+        };
+        let lines = replica.cosignatures().iter();
+        let gone: Vec<OrganisationId> =
+            lines.filter(|(witness, text)| !counts(witness, text)).map(|(witness, _)| *witness).collect();
+        if let Some(replica) = self.replicas.get_mut(organisation) {
+            gone.iter().for_each(|witness| replica.uncosign(witness));
+        }
+        self.weigh(organisation);
     }
 
     /// Takes note of whether a quorum has signed an organisation's head.

@@ -77,6 +77,11 @@ pub fn verify_line(
     Ok(Cosignature { witness, time, line: line.clone() })
 }
 
+/// When a signature line says that its author saw the checkpoint.
+pub fn claimed_time(line: &SignatureLine) -> Option<Timestamp> {
+    line.signature.first_chunk::<8>().map(|time| Timestamp(u64::from_be_bytes(*time)))
+}
+
 /// The valid cosignatures on a note by `witnesses`, each counted once with its earliest time.
 ///
 /// # Errors
