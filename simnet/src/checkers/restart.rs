@@ -11,8 +11,8 @@ use crate::disk::Disk;
 /// What an engine goes by, as far as it outlives a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lasting {
-    /// By organisation: how far its chain is here, its head, and whether anybody has cosigned that. Who counts as a witness
-    /// follows from the membership, which may have changed since a line was taken.
+    /// By organisation: how far its chain is here, its head, and whether anybody has cosigned that of whose own chain
+    /// anything is here. Who was met but never told anything has a key that a start does not know.
     chains: BTreeMap<OrganisationId, (TreeSize, Option<HeadHash>, bool)>,
     members: Vec<OrganisationId>,
     misbehaved: BTreeSet<OrganisationId>,
@@ -22,10 +22,12 @@ pub struct Lasting {
 impl Lasting {
     /// What an engine goes by.
     pub fn of(engine: &Engine) -> Self {
+        let is_here =
+            |id: &OrganisationId| engine.replicas().get(id).is_some_and(|replica| replica.size().0 > 0);
         let chains =
             engine.replicas().iter().filter(|(_, replica)| replica.size().0 > 0).map(|(id, replica)| {
                 let head = replica.head().map(counterfoil_protocol::chain::SignedHead::hash);
-                (*id, (replica.size(), head, !replica.cosignatures().is_empty()))
+                (*id, (replica.size(), head, replica.cosignatures().keys().any(is_here)))
             });
         Self {
             chains: chains.collect(),
