@@ -143,7 +143,13 @@ impl Targets {
         }
         target.tell |= tell;
         target.succession = origin.succession.or_else(|| target.succession.take());
-        target.add_source(origin.source);
+        if let Some(source) = origin.source {
+            // It has the head, as it says: it is asked next.
+            target.sources.retain(|known| *known != source);
+            target.sources.insert(0, source);
+            target.sources.truncate(SOURCES_MAX);
+            target.attempts = 0;
+        }
         if target.fetching.is_none() {
             self.schedule(&organisation, Some(now));
         }
@@ -371,7 +377,8 @@ impl Engine {
         if target.attempts >= ATTEMPTS_MAX {
             return self.forget_target(organisation);
         }
-        let wait = self.config.retry_ms << (target.attempts - 1).min(5);
+        // There are others to ask; only when many have failed it pays to wait.
+        let wait = self.config.retry_ms << (target.attempts / 4).min(3);
         self.targets.schedule(organisation, Some(now.plus(wait)));
     }
 
