@@ -187,7 +187,10 @@ impl Engine {
             return Judgement::Ignore;
         };
         let Ok(notice) = notice.verify(&epoch.key) else { return Judgement::Reject };
-        self.untold.remove(&organisation);
+        // An older notice, said again, does not stand for word of this head.
+        if self.untold.get(&organisation).is_some_and(|(_, hash)| *hash == notice.head()) {
+            self.untold.remove(&organisation);
+        }
         if !self.spend(now, organisation, topic) {
             return Judgement::Ignore;
         }
@@ -302,11 +305,14 @@ impl Engine {
     /// Something has come of an organisation, or will not come: those who wait for it are answered, or wait on.
     pub(crate) fn release(&mut self, now: Millis, organisation: &OrganisationId) {
         for (until, question) in self.parked.waiting.remove(organisation).unwrap_or_default() {
+            // INVARIANT(10): who asked as a member may be none by now, or quarantined.
+            if self.admitted(&question.peer).is_none_or(|asker| self.is_quarantined(&asker)) {
+                let reason = "your organisation is no member any more, or quarantined";
+                self.respond(question.channel, Response::Refused(reason.into()));
+                continue;
+            }
             match self.is_ready(now, &question) {
-                Ready::By(_) if now < until => {
-                    self.parked.waiting.entry(*organisation).or_default().push((until, question));
-                }
-                Ready::No if now < until => {
+                Ready::By(_) | Ready::No if now < until => {
                     self.parked.waiting.entry(*organisation).or_default().push((until, question));
                 }
                 Ready::Now => self.answer_latest(now, &question),
