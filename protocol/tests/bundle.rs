@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use counterfoil_protocol::bundle::{
-    Entry, InOrder, Outcome, Report, Section, Settings, TrustFile, Wanted, verify, verify_file, verify_with,
+    Earlier, Entry, InOrder, Outcome, Report, Section, Settings, TrustFile, Wanted, verify, verify_file, verify_with,
     write,
 };
 use counterfoil_protocol::chain::checkpoint::verifier;
@@ -22,7 +22,7 @@ use counterfoil_protocol::chain::cosignature::witness_name;
 use counterfoil_protocol::chain::note::VerifierKey;
 use counterfoil_protocol::chain::{Hash, LeafDigest};
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::ids::{Position, StatementId, Timestamp};
+use counterfoil_protocol::ids::{Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::keys::Signer as _;
 use counterfoil_protocol::lineage::Recall;
 use counterfoil_protocol::statement::{Kind, Verified};
@@ -202,6 +202,14 @@ fn what_is_not_kept_is_found_again() {
 
 /// The items of a bundle, changed and put together again.
 fn edited(bytes: &[u8], edit: impl FnOnce(&mut Vec<(usize, Entry)>)) -> Vec<u8> {
+    with_sections(bytes, |_| (), edit)
+}
+
+fn with_sections(
+    bytes: &[u8],
+    edit_sections: impl FnOnce(&mut Vec<Section>),
+    edit: impl FnOnce(&mut Vec<(usize, Entry)>),
+) -> Vec<u8> {
     use counterfoil_protocol::codec;
     let mut at = 9;
     let next = |at: &mut usize| {
@@ -219,6 +227,7 @@ fn edited(bytes: &[u8], edit: impl FnOnce(&mut Vec<(usize, Entry)>)) -> Vec<u8> 
         }
         sections.push(section);
     }
+    edit_sections(&mut sections);
     edit(&mut entries);
     for (number, mut section) in sections.into_iter().enumerate() {
         let own: Vec<_> = entries.iter().filter(|(of, _)| *of == number).collect();
@@ -283,6 +292,40 @@ fn whatever_is_left_out_moved_or_added_is_named() {
     for (number, (edit, check)) in cases.into_iter().enumerate() {
         let report = verify(&edited(&bytes, edit));
         assert_eq!(failed(&report).first(), Some(&check), "case {number}: {:?}", failed(&report));
+    }
+}
+
+/// What nobody checks could be changed unnoticed, so it has no place in a file.
+#[test]
+fn an_earlier_size_is_earlier_than_the_head() {
+    let (mesh, about) = story();
+    let bytes = write(&mesh, &Wanted::lineage(&about)).unwrap();
+    let sizes: BTreeMap<_, _> =
+        verify(&bytes).organisations.iter().map(|one| (one.organisation, one.size)).collect();
+    type Change = fn(&mut Vec<Earlier>, TreeSize);
+    let cases: [(Change, &str); 3] = [
+        (|earlier, size| earlier.push(Earlier { size, proof: vec![] }), "and the head's is"),
+        (
+            |earlier, size| earlier.push(Earlier { size: TreeSize(size.0 + 8), proof: vec![] }),
+            "and the head's is",
+        ),
+        (|earlier, _| earlier.push(earlier[earlier.len() - 1].clone()), "do not ascend"),
+    ];
+    for (change, message) in cases {
+        let changed = with_sections(
+            &bytes,
+            |sections| {
+                let section = sections.iter_mut().find(|section| !section.earlier.is_empty()).unwrap();
+                let size = sizes[&section.organisation];
+                assert!(section.earlier.iter().all(|one| one.size < size), "the writer writes none of them");
+                change(&mut section.earlier, size);
+            },
+            |_| (),
+        );
+        let report = verify(&changed);
+        let first = report.failures().next().unwrap();
+        assert_eq!(first.check, "file-form");
+        assert!(first.detail.contains(message), "{}", first.detail);
     }
 }
 

@@ -133,7 +133,10 @@ function recovered(position: bigint, { head, reason, asked, alone }: Recovery): 
 
 async function walk(section: Section, entries: Entry[], disclosed: Disclosed): Promise<Chain> {
   const earlier = new Map(section.earlier.map(({ size, proof }) => [size, proof]));
-  if (earlier.size !== section.earlier.length) throw new Failure("file-form", "an earlier size occurs twice");
+  const sizes = section.earlier.map(({ size }) => size);
+  if (sizes.some((size, n) => size <= (sizes[n - 1] ?? -1n))) {
+    throw new Failure("file-form", "the earlier sizes do not ascend");
+  }
   const tree = new GrowingTree();
   const statements: Verified[] = [];
   const withheld = new Set<bigint>();
@@ -156,6 +159,11 @@ async function walk(section: Section, entries: Entry[], disclosed: Disclosed): P
   }
   if (state === undefined) throw new Failure("inception", "the chain's inception is missing");
   const head = await finish(section, tree, state);
+  // The head's own size needs no proof: what stood beside it, nobody would check.
+  const beyond = sizes.find((size) => size >= head.size);
+  if (beyond !== undefined) {
+    throw new Failure("file-form", `an earlier size is ${beyond}, and the head's is ${head.size}`);
+  }
   return new Chain(head, state, statements, withheld, earlier);
 }
 

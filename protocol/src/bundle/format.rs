@@ -67,7 +67,7 @@ pub struct Section {
     /// Signature lines of witnesses on the head's checkpoint.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cosignatures: Vec<String>,
-    /// Earlier sizes of the chain that signed statements in this bundle speak of.
+    /// Earlier sizes of the chain that signed statements in this bundle speak of, ascending, each below the head's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Earlier>,
     /// How many entries follow.

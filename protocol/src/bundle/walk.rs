@@ -133,11 +133,11 @@ impl Walk {
     /// The beginning of a section.
     pub(super) fn new(section: &Section, watch: Option<Watch>) -> Result<Self, Failure> {
         let head = Head::parse(section.head.0.as_slice()).map_err(|error| ("head", error.to_string()))?;
-        let earlier: BTreeMap<_, _> =
-            section.earlier.iter().map(|earlier| (earlier.size, earlier.proof.clone())).collect();
-        if earlier.len() != section.earlier.len() {
-            return Err(("file-form", "an earlier size occurs twice".into()));
+        if !section.earlier.is_sorted_by(|one, next| one.size < next.size) {
+            return Err(("file-form", "the earlier sizes do not ascend".into()));
         }
+        let earlier =
+            section.earlier.iter().map(|earlier| (earlier.size, earlier.proof.clone())).collect();
         Ok(Self {
             organisation: section.organisation,
             head: Some(head),
@@ -261,6 +261,10 @@ impl Walk {
         if state.standing_digest() != head.standing() {
             let gap = "a credential, revocation, vote, profile, recall or the like was left out or added";
             return Err(("completeness", gap.into()));
+        }
+        // The head's own size needs no proof: what stood beside it, nobody would check.
+        if let Some((beyond, _)) = self.earlier.range(size..).next() {
+            return Err(("file-form", format!("an earlier size is {beyond}, and the head's is {size}")));
         }
         let places = self.statements.iter().enumerate().map(|(n, verified)| (verified.id(), n)).collect();
         let chain = Chain {

@@ -292,7 +292,7 @@ fn section<S: Source>(
     let pieces = pieces(selected, size);
     let tree = source.tree(organisation);
     let mut earlier = Vec::new();
-    for past in selection.sizes.get(organisation).into_iter().flatten().filter(|past| **past <= size) {
+    for past in selection.sizes.get(organisation).into_iter().flatten().filter(|past| **past < size) {
         earlier.push(Earlier { size: *past, proof: consistency_proof(&tree, *past, size)? });
     }
     file.item(&Section {
