@@ -25,6 +25,12 @@ pub struct Config {
     pub gatherings_max: usize,
     /// Most subjects that one gathering asks about.
     pub about_max: usize,
+    /// Milliseconds for which a decision waits for a connection that is made for it.
+    pub reach_ms: u64,
+    /// Milliseconds for which nobody waits for a peer that could not be reached.
+    pub reach_again_ms: u64,
+    /// Most peers that are being connected for decisions, or could not be.
+    pub reach_max: usize,
     /// Requests under way to one peer.
     pub requests_per_peer_max: usize,
     /// Milliseconds between two exchanges of head vectors with some peer.
@@ -81,6 +87,9 @@ impl Default for Config {
             reveal_max: 256,
             gatherings_max: 64,
             about_max: 256,
+            reach_ms: 1_000,
+            reach_again_ms: 30_000,
+            reach_max: 256,
             requests_per_peer_max: 8,
             anti_entropy_ms: 2_000,
             reintroduce_ms: 1_000,

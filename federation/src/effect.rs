@@ -257,6 +257,9 @@ pub enum Effect {
         /// The own head, for the answer.
         head: Box<Announcement>,
     },
+    /// Connect with a peer; [`Input::Connected`](crate::input::Input::Connected) or
+    /// [`Input::Unreached`](crate::input::Input::Unreached) follows.
+    Reach(PublicKey),
     /// What was asked for a decision, and what came of it. Everything that came is on disk.
     Gathered {
         /// Which gathering.

@@ -27,6 +27,7 @@ use crate::message::{Announcement, Request, Topic};
 use crate::notice::{OnceWitnessed, Parked};
 use crate::outbox::{Outbox, Ticket};
 use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
+use crate::reach::Reaching;
 use crate::replica::{Replica, ReplicaError};
 use crate::seek::{Search, lock_is_missing, lock_is_of_later_epoch};
 use crate::sequencer::{Committed, Sequencer};
@@ -93,6 +94,8 @@ pub struct Engine {
     pub(crate) paused: BTreeSet<OrganisationId>,
     /// Decisions that wait for evidence.
     pub(crate) gatherings: BTreeMap<GatherId, Gathering>,
+    /// Peers that are being connected for them.
+    pub(crate) reaching: Reaching,
     next_exchange: u64,
     pub(crate) next_round: Millis,
     pub(crate) rng: ChaCha8Rng,
@@ -225,6 +228,7 @@ impl Engine {
             crossing,
             paused: snapshot.paused.iter().copied().collect(),
             gatherings: BTreeMap::new(),
+            reaching: Reaching::default(),
             next_exchange: 0,
             next_round: Millis(0),
             rng: ChaCha8Rng::from_seed(seed),
@@ -274,7 +278,11 @@ impl Engine {
                 self.enter_mesh(mesh, charter);
                 self.peers.values_mut().for_each(|peer| peer.introduce_at = Some(now));
             }
-            Input::Connected(peer) => self.connected(now, peer),
+            Input::Connected(peer) => {
+                self.reaching.connected(&peer);
+                self.connected(now, peer);
+            }
+            Input::Unreached(peer) => self.reaching.failed(now, &peer),
             Input::Disconnected(peer) => self.disconnected(now, &peer),
             Input::Asked { peer, channel, request } => self.asked(now, peer, channel, request),
             Input::Answered { exchange, response } => self.answered(now, exchange, response),
@@ -301,6 +309,7 @@ impl Engine {
         let gatherings = self.gatherings.values().map(|gathering| gathering.until);
         let others =
             gatherings.chain([self.next_round]).chain(self.next_agreement()).chain(self.parked.deadline());
+        let others = others.chain(self.reaching.deadline());
         let others = others.chain(self.untold.values().map(|(at, _)| *at));
         introductions.chain(exchanges).chain(others).chain(self.targets.next_deadline()).min()
     }

@@ -2,7 +2,7 @@
 //! up to a bound, until that is here.
 //!
 //! ```text
-//! Gather -> Evidence to each member -> its head and the places -> the chain is fetched as always -> Gathered
+//! Gather -> Reach -> Evidence to each member -> its head and the places -> the chain is fetched as always -> Gathered
 //! ```
 //!
 //! An answer is a hint like any other: it names places, and what stands there is believed because it is under a head that
@@ -71,6 +71,11 @@ impl Engine {
         }
         let is_full = self.gatherings.len() >= self.config.gatherings_max;
         let until = if is_full { now } else { now.plus(wait_ms) };
+        if !is_full {
+            let unpaused = asks.iter().filter(|(_, ask)| ask.stage == Stage::Waiting);
+            let unpaused: Vec<OrganisationId> = unpaused.map(|(other, _)| *other).collect();
+            self.reach(now, &unpaused);
+        }
         let about = about.into_iter().take(self.config.about_max).collect();
         self.gatherings.insert(gather, Gathering { about, until, asks });
     }
@@ -81,6 +86,7 @@ impl Engine {
 
     /// Asks whom there is still to ask, and ends what is complete or over.
     pub(crate) fn gather_on(&mut self, now: Millis) {
+        self.reaching.expire(now);
         let open: Vec<GatherId> = self.gatherings.keys().copied().collect();
         for gather in open {
             self.ask_for(now, gather);
@@ -101,7 +107,7 @@ impl Engine {
         let waiting: Vec<OrganisationId> = waiting.map(|(other, _)| *other).collect();
         for other in waiting {
             let Some(key) = self.peer_of(&other) else {
-                if !self.may_be_reached(&other) {
+                if !self.may_be_reached(&other) && !self.is_reaching(&other) {
                     self.set_stage(gather, &other, Stage::Unreachable);
                 }
                 continue;
@@ -114,7 +120,7 @@ impl Engine {
     }
 
     /// Whether a peer is connected that speaks for an organisation, or may turn out to.
-    fn may_be_reached(&self, organisation: &OrganisationId) -> bool {
+    pub(crate) fn may_be_reached(&self, organisation: &OrganisationId) -> bool {
         self.peers.values().any(|peer| peer.organisation.is_none_or(|speaks_for| speaks_for == *organisation))
     }
 

@@ -59,6 +59,8 @@ pub enum Input {
     Connected(PublicKey),
     /// The last connection to a peer is gone.
     Disconnected(PublicKey),
+    /// There is no connection to a peer, and it did not come about.
+    Unreached(PublicKey),
     /// A peer asks something.
     Asked {
         /// Who.

@@ -58,6 +58,7 @@ mod notice;
 pub mod outbox;
 mod pause;
 pub mod peer;
+mod reach;
 pub mod recover;
 pub mod replica;
 mod seek;

@@ -5,15 +5,19 @@
 
 mod town;
 
+use std::collections::BTreeMap;
+
 use counterfoil_federation::budget::Rate;
-use counterfoil_federation::effect::GossipId;
+use counterfoil_federation::effect::{GatherId, GossipId};
 use counterfoil_federation::message::{Announcement, Hint, Request, Topic, encode};
 use counterfoil_federation::{Config, Input};
 use counterfoil_protocol::identity::NodeBinding;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::Recall;
-use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Charter, Invitation, Join, Leave};
+use counterfoil_protocol::mesh::{
+    Admission, Amendment, Ballot, Charter, Invitation, Join, Leave, Recognition,
+};
 use counterfoil_protocol::statement::{Authentic, Kind};
 use town::Town;
 
@@ -54,6 +58,7 @@ fn when_nothing_differs_a_round_costs_one_digest_and_says_so() {
 fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() {
     let mut town = Town::new(2, 2, Config::default(), |charter| charter.admission_threshold = 1);
     town.deaf = true;
+    let old = town.notice(BOB);
     observe(&mut town, BOB, 1);
     assert_eq!(
         town.did(BOB),
@@ -93,6 +98,9 @@ fn a_head_that_gossip_lost_is_named_in_24_bytes_fetched_witnessed_and_told_on() 
             "answer noted",
         ]
     );
+    // Word of the head before it is no word of it.
+    town.tell(ALICE, BOB, &old);
+    assert_eq!(town.did(ALICE), ["ignore"]);
     town.wake(ALICE, 400);
     assert_eq!(town.did(ALICE), ["gossip heads"], "no gossip followed, so those behind her may not know");
 }
@@ -132,6 +140,77 @@ fn who_hears_of_a_head_asks_whom_it_heard_it_from_and_is_answered_when_it_is_the
     let came = ["write observation, head 3, tree, 1 cosignatures", "accepted observation"];
     assert_eq!(town.did(near), [came[0], came[1], "serve"], "once it is on disk it goes on");
     assert_eq!(town.did(far), came);
+}
+
+#[test]
+fn a_question_that_waited_is_answered_to_members_alone() {
+    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let mut town = Town::new(4, 4, Config::default(), one_witness);
+    let carol = town.id(CAROL);
+    let chosen = town.hosts[CAROL].engine.witnesses(&carol)[0];
+    let others: Vec<usize> = (0..4).filter(|host| *host != CAROL && town.id(*host) != chosen).collect();
+    let (voter, expelled) = (others[0], others[1]);
+    town.deaf = true;
+    let votes = [voter, CAROL].map(|host| vote(&town, host, town.id(expelled), Ballot::Expel));
+    let [first, second] = votes;
+    town.append(voter, first);
+    town.wake(voter, 250);
+    town.append(CAROL, second);
+    let notice = town.notice(CAROL);
+    town.tell(expelled, CAROL, &notice);
+    drop(town.did(CAROL));
+    let other = town.notice(voter);
+    town.tell(CAROL, voter, &other);
+    assert!(!town.hosts[CAROL].engine.membership().unwrap().contains(&town.id(expelled)));
+    town.wake(CAROL, 250);
+    let did = town.did(CAROL);
+    assert!(
+        did.iter().any(|did| did.starts_with("answer refused: your organisation is no member")),
+        "{did:?}"
+    );
+    assert!(!did.iter().any(|did| did == "serve"), "{did:?}");
+}
+
+#[test]
+fn in_a_large_mesh_those_are_connected_for_a_decision_whose_evidence_may_count() {
+    let few = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let config = Config { full_mesh_max: 2, neighbours: 0, ..Config::default() };
+    let mut town = Town::new(5, 5, config, few);
+    let alice = town.id(ALICE);
+    let witness = town.hosts[ALICE].engine.witnesses(&alice)[0];
+    let others: Vec<usize> = (1..5).filter(|host| town.id(*host) != witness).collect();
+    let (recognised, stranger) = (others[0], others[1]);
+    let recognition = Recognition {
+        organisation: town.id(recognised),
+        claims: vec!["evaluation/*".into()],
+        roles: Vec::new(),
+        role_map: BTreeMap::new(),
+        claim_map: BTreeMap::new(),
+        authority_cap: None,
+        withdrawn: false,
+    };
+    let recognition = town.hosts[ALICE].organisation.statement(Kind::Recognition, &recognition);
+    town.append(ALICE, recognition);
+    for other in 1..5 {
+        town.disconnect(ALICE, other);
+    }
+    let gather = |town: &mut Town, n: u64| {
+        drop(town.did(ALICE));
+        town.give(ALICE, Input::Gather { gather: GatherId(n), about: Vec::new(), wait_ms: 2_000 });
+        town.did(ALICE)
+    };
+    assert_eq!(gather(&mut town, 1), ["reach", "reach"], "one recognised, and her own witness");
+    town.give(ALICE, Input::Unreached(town.key(recognised)));
+    assert!(town.did(ALICE).is_empty(), "the other may still come");
+    town.wake(ALICE, 1_000);
+    assert_eq!(town.did(ALICE), ["gathered"]);
+    assert_eq!(gather(&mut town, 2), ["gathered"], "nobody waits again for who was away just now");
+    town.wake(ALICE, 30_000);
+    assert_eq!(gather(&mut town, 3), ["reach", "reach"]);
+    // Whoever comes is asked once it has said who it is; strangers were not even dialled.
+    town.connect(ALICE, recognised);
+    assert!(town.did(ALICE).contains(&"ask evidence".to_owned()));
+    assert!(!town.hosts[ALICE].engine.peers().any(|peer| peer.key == town.key(stranger)));
 }
 
 #[test]

@@ -143,6 +143,8 @@ pub enum NetworkCommand {
         /// The judgement.
         judgement: Judgement,
     },
+    /// Connect with a peer, and say if that does not come about.
+    Reach(PublicKey),
     /// Close the connection to a peer.
     Disconnect(PublicKey),
 }
@@ -568,6 +570,10 @@ impl Driver {
                 }
                 Effect::Judge { gossip, judgement } => {
                     self.say(NetworkCommand::Judge { gossip, judgement });
+                    Ok(())
+                }
+                Effect::Reach(peer) => {
+                    self.say(NetworkCommand::Reach(peer));
                     Ok(())
                 }
                 Effect::Disconnect(peer) => {

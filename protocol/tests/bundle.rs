@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use counterfoil_protocol::bundle::{
-    Earlier, Entry, InOrder, Outcome, Report, Section, Settings, TrustFile, Wanted, verify, verify_file, verify_with,
-    write,
+    Earlier, Entry, InOrder, Outcome, Report, Section, Settings, TrustFile, Wanted, verify, verify_file,
+    verify_with, write,
 };
 use counterfoil_protocol::chain::checkpoint::verifier;
 use counterfoil_protocol::chain::cosignature::witness_name;

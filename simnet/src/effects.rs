@@ -104,6 +104,7 @@ impl World {
                 });
             }
             Effect::Reply { outcome: Err(error), .. } => self.note(&format!("{index} refuses: {error}")),
+            Effect::Reach(key) => self.dial(index, starts, key),
             Effect::Disconnect(key) => {
                 if let Some(other) = self.host_of(index, &key) {
                     let reason = self.history.penalties.get(&(index, other)).cloned().unwrap_or_default();

@@ -147,7 +147,8 @@ impl Network {
     }
 
     /// Lets two hosts connect from now on, if they could not before.
-    fn join(&mut self, a: usize, b: usize, base_ms: (u64, u64), rng: &mut ChaCha8Rng) {
+    /// Links two hosts, outside of the gossip mesh.
+    pub fn join(&mut self, a: usize, b: usize, base_ms: (u64, u64), rng: &mut ChaCha8Rng) {
         if a == b || self.is_linked(a, b) {
             return;
         }

@@ -291,6 +291,23 @@ impl World {
         }
     }
 
+    /// A host dials a peer that it is not connected with. The link stays, as a connection would; nobody answers for a host
+    /// that is down, and nothing at all comes back from one that is cut off.
+    pub(crate) fn dial(&mut self, index: usize, starts: u64, key: PublicKey) {
+        let found = self.by_key.get(key.as_bytes()).and_then(|hosts| hosts.first().copied());
+        match found.filter(|other| self.hosts.get(*other).is_some_and(Host::runs)) {
+            Some(other) if self.network.is_linked(index, other) => {}
+            Some(other) => {
+                self.note(&format!("{index} dials {other}"));
+                self.network.join(index, other, self.setting.base_ms, &mut self.rng);
+                self.connect(index, other);
+            }
+            None => {
+                self.at(self.now.plus(1), Happening::Input(index, starts, Box::new(Input::Unreached(key))));
+            }
+        }
+    }
+
     /// The peer key of a host.
     pub fn key(&self, index: usize) -> PublicKey {
         match self.hosts.get(index) {

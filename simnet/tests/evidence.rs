@@ -109,3 +109,32 @@ fn what_an_organisation_may_not_read_is_not_even_named_to_it() {
         assert_eq!(answer(&world, 7, 0), Some(InquiryAnswer::Answered { named, came: 0, missing: 0 }));
     }
 }
+
+/// In a large mesh a node is connected with few. Whoever is to be asked, and is not among them, is dialled for it.
+#[test]
+fn whoever_is_asked_is_connected_for_it_and_who_does_not_come_is_waited_for_once() {
+    let mut world = mesh(64, 3).unwrap();
+    world.cut(1, 2);
+    world.network.part(1, 2);
+    gather(&mut world, 1, 1, 3_000);
+    world.run_for(1_000);
+    assert!(world.network.is_up(1, 2), "it was dialled");
+    assert_eq!(answer(&world, 1, 2), Some(InquiryAnswer::Answered { named: 0, came: 0, missing: 0 }));
+
+    // Nothing comes back from whoever is cut off: the decision waits for a second, and the next does not wait at all.
+    world.cut(1, 2);
+    gather(&mut world, 1, 2, 3_000);
+    world.run_for(990);
+    assert_eq!(answer(&world, 2, 2), None);
+    world.run_for(20);
+    assert!(matches!(answer(&world, 2, 2), Some(InquiryAnswer::Unreachable { since: Some(_) })));
+    gather(&mut world, 1, 3, 3_000);
+    world.run_for(200);
+    assert!(matches!(answer(&world, 3, 2), Some(InquiryAnswer::Unreachable { .. })));
+    // Half a minute later it may be there again.
+    world.network.part(1, 2);
+    world.run_for(30_000);
+    gather(&mut world, 1, 4, 3_000);
+    world.run_for(1_000);
+    assert!(matches!(answer(&world, 4, 2), Some(InquiryAnswer::Answered { .. })));
+}

@@ -237,7 +237,7 @@ impl Town {
             Effect::Gossip { .. } | Effect::Judge { .. } | Effect::Reply { .. } => {}
             // Nobody in these stories has an agreement, or decides.
             Effect::Reveal { .. } | Effect::Find { .. } | Effect::Gathered { .. } => {}
-            Effect::Disconnect(_) | Effect::Notify(_) => {}
+            Effect::Reach(_) | Effect::Disconnect(_) | Effect::Notify(_) => {}
         }
     }
 
@@ -336,6 +336,7 @@ fn describe(effect: &Effect) -> String {
         Effect::Judge { judgement: Judgement::Reject, .. } => "reject".into(),
         Effect::Reply { outcome: Ok(_), .. } => "acknowledge".into(),
         Effect::Reply { outcome: Err(error), .. } => format!("refuse: {error}"),
+        Effect::Reach(_) => "reach".into(),
         Effect::Disconnect(_) => "disconnect".into(),
         Effect::Notify(event) => match event {
             Event::Accepted(verified) => format!("accepted {}", verified.kind()),

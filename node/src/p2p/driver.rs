@@ -9,6 +9,7 @@ use counterfoil_federation::Input;
 use counterfoil_federation::effect::{ChannelId, ExchangeId, GossipId, Judgement};
 use counterfoil_federation::message::{Request, Response};
 use counterfoil_protocol::ids::MeshId;
+use counterfoil_protocol::keys::PublicKey;
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
@@ -164,9 +165,11 @@ pub(super) fn run(
                         driver.dial();
                         true
                     }
-                    Some(Order::Members(addresses, moved)) => {
-                        driver.known.take_members(addresses);
-                        driver.follow_relays(&moved);
+                    Some(Order::Members(members)) => {
+                        driver.follow_relays(&members.moved);
+                        if driver.known.take_members(members) {
+                            driver.dial();
+                        }
                         true
                     }
                     Some(Order::Stop) | None => false,
@@ -302,6 +305,29 @@ impl Driver<'_> {
         }
     }
 
+    /// Dials one peer, and says to the engine if that leads nowhere.
+    fn reach(&mut self, key: PublicKey) {
+        let Ok(peer) = peer_id(&key) else { return };
+        if self.open.contains_key(&peer) {
+            return;
+        }
+        let mut addresses = self.known.of(&peer, self.swarm.local_peer_id());
+        addresses.retain(|_| !self.is_shunned(&peer));
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::NotDialing)
+            .addresses(addresses.into_iter().collect())
+            .build();
+        match self.swarm.dial(options) {
+            // What comes of a dial that is under way is told as well.
+            Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(error) => {
+                tracing::debug!(%peer, %error, "not reached");
+                // Where the engine has gone nobody needs to know.
+                let _ = self.tell(Input::Unreached(key));
+            }
+        }
+    }
+
     fn is_shunned(&self, peer: &PeerId) -> bool {
         self.shunned.get(peer).is_some_and(|until| *until > Instant::now())
     }
@@ -377,6 +403,7 @@ impl Driver<'_> {
                     .gossip
                     .report_message_validation_result(&message, &source, acceptance);
             }
+            NetworkCommand::Reach(peer) => self.reach(peer),
             NetworkCommand::Disconnect(peer) => {
                 if let Ok(peer) = peer_id(&peer) {
                     let now = Instant::now();
@@ -481,14 +508,20 @@ impl Driver<'_> {
             } => {
                 // Whoever is to be found there has another key by now, and will say where it is.
                 self.known.forget(&address, &peer);
-                true
+                self.unreached(&peer)
             }
             SwarmEvent::OutgoingConnectionError { peer_id, error, .. } => {
                 tracing::debug!(?peer_id, %error, "no connection");
-                true
+                peer_id.is_none_or(|peer| self.unreached(&peer))
             }
             _ => true,
         }
+    }
+
+    /// A dial led nowhere. Returns whether the engine is still there.
+    fn unreached(&self, peer: &PeerId) -> bool {
+        let key = public_key(peer).filter(|_| !self.open.contains_key(peer));
+        key.is_none_or(|key| self.tell(Input::Unreached(key)))
     }
 
     /// A relay that takes no connections for this node any more is asked again.

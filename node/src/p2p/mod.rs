@@ -56,8 +56,8 @@ enum Order {
     Engine(Box<NetworkCommand>),
     /// Addresses at which members may be reached; those without a connection are dialled again and again.
     Know(Vec<Multiaddr>),
-    /// Addresses of members, in place of those told before, and peers that have another id now.
-    Members(Vec<Multiaddr>, HashMap<PeerId, PeerId>),
+    /// The members, in place of those told before.
+    Members(Members),
     Stop,
 }
 
@@ -66,6 +66,19 @@ enum Order {
 struct Seen {
     listening: Vec<Multiaddr>,
     remote: BTreeMap<PeerId, Multiaddr>,
+}
+
+/// The members of the mesh, as the network needs to know them.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// Their nodes.
+    pub peers: HashSet<PeerId>,
+    /// Those of them that are to be connected all the time.
+    pub neighbours: HashSet<PeerId>,
+    /// Where they are.
+    pub addresses: Vec<Multiaddr>,
+    /// Peers by those in whose place they speak for an organisation.
+    pub moved: HashMap<PeerId, PeerId>,
 }
 
 /// How a connection with a peer comes about.
@@ -160,12 +173,11 @@ impl Network {
         let _ = self.orders.send(Order::Know(addresses));
     }
 
-    /// Says whose nodes are members', and where those are that are to be connected, in place of what was said before; and
-    /// which peer speaks for an organisation in the place of another.
-    pub fn members(&self, peers: HashSet<PeerId>, addresses: Vec<Multiaddr>, moved: HashMap<PeerId, PeerId>) {
-        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = peers;
+    /// Says who the members are, in place of what was said before.
+    pub fn members(&self, members: Members) {
+        *self.admitted.write().unwrap_or_else(PoisonError::into_inner) = members.peers.clone();
         // A network that has stopped dials nobody.
-        let _ = self.orders.send(Order::Members(addresses, moved));
+        let _ = self.orders.send(Order::Members(members));
     }
 
     /// Closes all connections and waits for the thread.

@@ -21,7 +21,7 @@ use super::say::{Said, Say};
 use super::{Node, ServiceError};
 use crate::data::{BINDING_S, DataError, binding};
 use crate::keystore::Keystore;
-use crate::p2p::{peer_id, reachable};
+use crate::p2p::{Members, peer_id, reachable};
 use crate::runtime::View;
 
 /// The keystore's name for the peer's key.
@@ -119,11 +119,12 @@ impl Node {
         Ok(PeerRotated { peer_id: peer.to_string(), bound })
     }
 
-    /// Says to the network whose nodes are members', and where those are that this node is to be connected with.
+    /// Says to the network whose nodes are members', where they are, and with which of them this node is to be connected.
     pub(super) fn tell_members(&self, view: &View) -> Result<(), ServiceError> {
         let Some(membership) = &view.membership else { return Ok(()) };
         let mesh: MeshId = membership.mesh();
         let (mut peers, mut addresses, mut moved) = (HashSet::new(), Vec::new(), HashMap::new());
+        let mut neighbours = HashSet::new();
         for (organisation, replica) in &view.chains {
             if *organisation == self.organisation() || !membership.contains(organisation) {
                 continue;
@@ -135,12 +136,13 @@ impl Node {
                     moved.insert(peer_id(&former.peer_key)?, now);
                 }
                 if view.neighbours.contains(organisation) {
-                    addresses.extend(parsed(&binding.addresses));
+                    neighbours.insert(now);
                 }
+                addresses.extend(parsed(&binding.addresses));
             }
         }
         if let Some(network) = self.network.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            network.members(peers, addresses, moved);
+            network.members(Members { peers, neighbours, addresses, moved });
         }
         Ok(())
     }

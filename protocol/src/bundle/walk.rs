@@ -136,8 +136,7 @@ impl Walk {
         if !section.earlier.is_sorted_by(|one, next| one.size < next.size) {
             return Err(("file-form", "the earlier sizes do not ascend".into()));
         }
-        let earlier =
-            section.earlier.iter().map(|earlier| (earlier.size, earlier.proof.clone())).collect();
+        let earlier = section.earlier.iter().map(|earlier| (earlier.size, earlier.proof.clone())).collect();
         Ok(Self {
             organisation: section.organisation,
             head: Some(head),
