@@ -68,6 +68,28 @@ fn profiles_are_checked_tested_and_compared_without_a_node() {
     write(folder.path(), "deployment.cases.toml", &cases.replace("\"defer\"", "\"continue\""));
     assert_eq!(ends(&node, &["profile", "test", &profile]).0, 3);
 
+    let law = PROFILE.replace("\"deployment\"", "\"law\"").replace("[\"test\", \"review\"]", "[\"test\"]");
+    write(folder.path(), "law.toml", &law.replace("[requirements.review]", "[requirements.audit]"));
+    let composed = "[composed]\nprofiles = [\"deployment.toml\", \"law.toml\"]\ncomposition = \"intersection\"\n\
+                    [request]\naction = \"deploy/a\"\n[[case]]\nname = \"tested only\"\n\
+                    evidence = [{ claim = \"test/unit\" }]\nexpect = \"defer\"\nmissing = [\"review\"]\n\
+                    outcomes = { law = \"admitted\" }\n";
+    let together = write(folder.path(), "together.cases.toml", composed);
+    let (code, answer, said) = ends(&node, &["profile", "test", &together]);
+    assert_eq!((code, &answer[0]["cases"][0]["mode"]), (0, &"defer".into()), "{said}");
+    assert_eq!(answer[0]["profiles"], serde_json::json!(["deployment", "law"]));
+    assert_eq!(answer[0]["composition"], "intersection");
+    write(folder.path(), "together.cases.toml", &composed.replace("\"admitted\"", "\"unmet\""));
+    assert_eq!(ends(&node, &["profile", "test", &together]).0, 3);
+    for (from, to, line) in [
+        ("\"law.toml\"", "\"lwa.toml\"", "together.cases.toml:2:32: "),
+        ("\"review\"", "\"test\"", "together.cases.toml:10:12: several profiles ask for"),
+    ] {
+        write(folder.path(), "together.cases.toml", &composed.replace(from, to));
+        let (code, _, said) = ends(&node, &["profile", "test", &together]);
+        assert!(code == 1 && said.contains(line), "{code} {said}");
+    }
+
     let other = write(folder.path(), "other.toml", &PROFILE.replace("{ all", "{ any"));
     let (code, answer, _) = ends(&node, &["profile", "diff", &profile, &other]);
     assert_eq!((code, &answer["relation"]), (0, &"stronger".into()));

@@ -31,6 +31,18 @@ pub enum Outcome {
     Vetoed,
 }
 
+impl Outcome {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Unmet => "unmet",
+            Self::Unknown => "unknown",
+            Self::Vetoed => "vetoed",
+        }
+    }
+}
+
 /// How one requirement came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -26,8 +26,7 @@ pub(super) fn read(out: Out, file: &Path) -> anyhow::Result<(String, Profile)> {
 /// Says what is wrong with a file, line by line.
 pub(super) fn tell(out: Out, file: &Path, remarks: &[Remark]) {
     for remark in remarks {
-        let place = remark.at.as_ref().map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
-        let what = format!("{}{place}: {} [{}]", file.display(), remark.text, remark.check);
+        let what = told(file, remark);
         match remark.severity {
             Severity::Error => out.bad(what),
             Severity::Warning => out.unknown(what),
@@ -36,6 +35,12 @@ pub(super) fn tell(out: Out, file: &Path, remarks: &[Remark]) {
             excerpt.lines().for_each(|line| out.detail(line));
         }
     }
+}
+
+/// What is wrong, with its place, in one line.
+pub(super) fn told(file: &Path, remark: &Remark) -> String {
+    let place = remark.at.as_ref().map(|at| format!(":{}:{}", at.line, at.column)).unwrap_or_default();
+    format!("{}{place}: {} [{}]", file.display(), remark.text, remark.check)
 }
 
 /// Checks profiles without a node.

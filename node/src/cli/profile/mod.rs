@@ -24,9 +24,9 @@ pub(super) enum ProfileCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Try profiles on the cases beside them (NAME.cases.toml), without a node
+    /// Try profiles on the cases beside them (NAME.cases.toml), or several together on cases that name them; without a node
     Test {
-        /// TOML files of profiles
+        /// TOML files of profiles, or of cases
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },

@@ -202,6 +202,17 @@ pub enum Composition {
     },
 }
 
+impl Composition {
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Intersection => "intersection",
+            Self::Weighted { .. } => "weighted",
+            Self::Hierarchical { .. } => "hierarchical",
+        }
+    }
+}
+
 fn one() -> u8 {
     1
 }

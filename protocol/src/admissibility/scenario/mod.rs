@@ -20,21 +20,34 @@
 //! missing = ["evaluation"]
 //! reasons = ["too-old"]
 //! ```
+//!
+//! A file may be about several profiles that compose, and then says which, and how. A requirement that more than one of
+//! them has is written `PROFILE/REQUIREMENT`.
+//!
+//! ```toml
+//! [composed]
+//! profiles = ["clinical.toml", "regulatory.toml"]
+//! composition = "intersection"
+//! # or { hierarchical = { order = ["regulatory", "clinical"] } }
+//! # or { weighted = { weights = { clinical = 2, regulatory = 1 }, threshold = 2 } }
+//! ```
 
+mod composed;
 mod expected;
 mod item;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use self::expected::{Expected, Missing};
+pub use self::composed::Composed;
+use self::expected::{Expected, Sets};
 use self::item::{Item, Used, resolve};
 use super::evaluate::{Case, CaseError, DeclaredProfile, evaluate};
 use super::evidence::{Evidence, Finding, FindingKind, RecognitionStanding};
 use super::profile::{Composition, Profile};
-use super::source::{self, Fault, Place, Remark, Severity, did_you_mean};
-use super::verdict::RequirementState;
+use super::source::{self, Fault, Place, Remark, Severity, Source, did_you_mean};
+use super::verdict::{Outcome, RequirementState};
 use crate::actuation::{Mode, Request, Reversibility};
 use crate::digest::blake3;
 use crate::ids::{OrganisationId, StatementId, Timestamp};
@@ -48,6 +61,7 @@ const DAY_S: u64 = 86_400;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
+    composed: Option<Composed>,
     #[serde(default)]
     request: Asked,
     #[serde(default)]
@@ -84,7 +98,11 @@ struct Written {
     #[serde(default)]
     forked: Vec<String>,
     expect: Mode,
-    missing: Option<Missing>,
+    missing: Option<Sets>,
+    necessary: Option<Vec<String>>,
+    sufficient: Option<Sets>,
+    #[serde(default)]
+    outcomes: BTreeMap<String, Outcome>,
     #[serde(default)]
     reasons: Vec<String>,
     #[serde(default)]
@@ -133,13 +151,20 @@ pub struct Setting<'a> {
     pub organisation: &'a dyn Fn(&str) -> OrganisationId,
 }
 
+/// A file of cases that was read.
+pub struct Cases<'t> {
+    source: Source<'t>,
+    composed: Option<Composed>,
+    scenarios: Vec<Scenario>,
+}
+
 /// Reads a file of cases.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn read(text: &str) -> Result<Vec<Scenario>, Vec<Remark>> {
+pub fn read(text: &str) -> Result<Cases<'_>, Vec<Remark>> {
     let (file, source) = file(text)?;
-    let mut faults = Vec::new();
+    let mut faults: Vec<Fault> = file.composed.iter().filter_map(Composed::faults).collect();
     let mut scenarios = Vec::new();
     if file.case.is_empty() || file.case.len() > SCENARIOS_MAX {
         let text = format!("{} cases, where 1 to {SCENARIOS_MAX} are allowed", file.case.len());
@@ -149,9 +174,44 @@ pub fn read(text: &str) -> Result<Vec<Scenario>, Vec<Remark>> {
         scenarios.push(scenario(&file, case, &Place::default().key("case").index(n), &mut faults));
     }
     if faults.is_empty() {
-        Ok(scenarios)
+        Ok(Cases { source, composed: file.composed, scenarios })
     } else {
         Err(faults.iter().map(|fault| source.remark(fault)).collect())
+    }
+}
+
+impl Cases<'_> {
+    /// The profiles that it is about, where it names them; else it is about the one that it is beside.
+    pub const fn composed(&self) -> Option<&Composed> {
+        self.composed.as_ref()
+    }
+
+    /// The cases.
+    pub fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+
+    /// What is wrong with it, given the profiles that it is about: in their order where it names them.
+    pub fn check(&self, profiles: &[Profile]) -> Vec<Remark> {
+        let composed = self.composed.iter();
+        let mut faults: Vec<Fault> =
+            composed.flat_map(|composed| composed.faults_with(profiles, &self.scenarios)).collect();
+        faults.extend(self.scenarios.iter().flat_map(|scenario| scenario.expected.faults(profiles)));
+        let mut remarks: Vec<Remark> = faults.iter().map(|fault| self.source.remark(fault)).collect();
+        remarks.sort_by_key(|remark| remark.at.as_ref().map(|at| (at.line, at.column)));
+        remarks
+    }
+
+    /// That the profile number `nth` of those that it names cannot be had.
+    pub fn without(&self, nth: usize, why: String) -> Remark {
+        self.source.remark(&fault(Composed::place(nth), why))
+    }
+
+    /// Evaluates each case under the profiles, and compares.
+    pub fn try_with(&self, profiles: &[Profile]) -> Vec<Tried> {
+        let alone = Composition::Intersection;
+        let composition = self.composed.as_ref().map_or(&alone, |composed| &composed.composition);
+        self.scenarios.iter().map(|scenario| scenario.try_with(profiles, composition)).collect()
     }
 }
 
@@ -174,8 +234,12 @@ pub fn read_evidence(text: &str, setting: &Setting<'_>) -> Result<Vec<(String, E
     if faults.is_empty() { Ok(found) } else { Err(faults.iter().map(|fault| source.remark(fault)).collect()) }
 }
 
-fn file(text: &str) -> Result<(File, source::Source<'_>), Vec<Remark>> {
-    let read = source::read::<File>(text, &[("name", "'?'"), ("expect", "'defer'")]);
+/// Stand-ins for fields that are missing, so that the rest of the file is read all the same.
+const FILLERS: &[(&str, &str)] =
+    &[("name", "'?'"), ("expect", "'defer'"), ("profiles", "[]"), ("composition", "'intersection'")];
+
+fn file(text: &str) -> Result<(File, Source<'_>), Vec<Remark>> {
+    let read = source::read::<File>(text, FILLERS);
     match (read.value, read.source) {
         (Some(file), Some(source)) if read.remarks.is_empty() => Ok((file, source)),
         _ => Err(read.remarks),
@@ -222,18 +286,33 @@ fn scenario(file: &File, written: &Written, place: &Place, faults: &mut Vec<Faul
         (&written.unmet, RequirementState::Unmet),
         (&written.unknown, RequirementState::Unknown),
     ];
+    let listed = |key: &str, names: &[String]| -> Vec<(String, Place)> {
+        names.iter().enumerate().map(|(n, name)| (name.clone(), place.key(key).index(n))).collect()
+    };
+    let mut requirements = Vec::new();
+    for (key, names) in [("met", &written.met), ("unmet", &written.unmet), ("unknown", &written.unknown)] {
+        requirements.extend(listed(key, names));
+    }
+    requirements.extend(written.missing.iter().flat_map(|sets| sets.named(&place.key("missing"))));
+    let mut used = written.necessary.as_deref().map(|names| listed("necessary", names)).unwrap_or_default();
+    used.extend(written.sufficient.iter().flat_map(|sets| sets.named(&place.key("sufficient"))));
+    for (name, place) in used.iter().filter(|(name, _)| !names.values().any(|other| other == name)) {
+        faults.push(no_evidence(name, &names, place.clone()));
+    }
     let expected = Expected {
         mode: written.expect,
-        missing: written.missing.clone().map(|missing| match missing {
-            Missing::One(set) => BTreeSet::from([set.into_iter().collect()]),
-            Missing::Several(sets) => sets.into_iter().map(|set| set.into_iter().collect()).collect(),
-        }),
+        missing: written.missing.clone().map(Sets::sets),
+        necessary: written.necessary.clone().map(|names| names.into_iter().collect()),
+        sufficient: written.sufficient.clone().map(Sets::sets),
         reasons: written.reasons.clone(),
         states: states
             .into_iter()
             .flat_map(|(names, state)| names.iter().map(move |name| (name.clone(), state)))
             .collect(),
+        outcomes: written.outcomes.clone(),
         withheld: written.withheld.clone(),
+        requirements,
+        place: place.key("outcomes"),
     };
     Scenario { name: written.name.clone(), request, evidence, findings, names, expected }
 }
@@ -263,6 +342,11 @@ fn request(general: &Asked, own: &Asked, place: &Place, faults: &mut Vec<Fault>)
     }
 }
 
+fn no_evidence(name: &str, names: &BTreeMap<StatementId, String>, place: Place) -> Fault {
+    let known = did_you_mean(name, names.values().map(String::as_str));
+    fault(place, format!("this case has no evidence {name:?}{known}"))
+}
+
 fn findings(
     written: &Written,
     evidence: &[Evidence],
@@ -285,11 +369,7 @@ fn findings(
                         &format!("{name} is {key}"),
                     ));
                 }
-                None => {
-                    let known = did_you_mean(name, names.values().map(String::as_str));
-                    let text = format!("this case has no evidence {name:?}{known}");
-                    faults.push(fault(place.key(key).index(n), text));
-                }
+                None => faults.push(no_evidence(name, names, place.key(key).index(n))),
             }
         }
     }
@@ -321,14 +401,17 @@ fn finding(
 }
 
 impl Scenario {
-    /// The situation under one profile.
-    pub fn case(&self, profile: &Profile) -> Case {
-        let declared_by = StatementId::from_bytes(named("profile", &profile.id));
+    /// The situation under profiles that compose.
+    pub fn case(&self, profiles: &[Profile], composition: &Composition) -> Case {
+        let declared = profiles.iter().map(|profile| DeclaredProfile {
+            declared_by: StatementId::from_bytes(named("profile", &profile.id)),
+            profile: profile.clone(),
+        });
         Case {
             request: self.request.clone(),
             time: NOW,
-            profiles: vec![DeclaredProfile { declared_by, profile: profile.clone() }],
-            composition: Composition::Intersection,
+            profiles: declared.collect(),
+            composition: composition.clone(),
             evidence: self.evidence.clone(),
             findings: self.findings.clone(),
             unheard: Default::default(),
@@ -336,12 +419,12 @@ impl Scenario {
         }
     }
 
-    /// Evaluates it under a profile, and compares.
-    pub fn try_with(&self, profile: &Profile) -> Tried {
+    fn try_with(&self, profiles: &[Profile], composition: &Composition) -> Tried {
         let name = self.name.clone();
-        match evaluate(&self.case(profile)) {
+        match evaluate(&self.case(profiles, composition)) {
             Ok(verdict) => {
-                Tried { name, mode: Some(verdict.mode), failures: self.expected.failures(profile, &verdict) }
+                let failures = self.expected.failures(self, profiles, &verdict);
+                Tried { name, mode: Some(verdict.mode), failures }
             }
             Err(error) => Tried { name, mode: None, failures: vec![explained(&error)] },
         }
