@@ -330,3 +330,105 @@ fn an_unreachable_supplier_defers_what_cannot_be_undone_and_leaves_a_declared_pa
     let (code, verified) = bench.ask(&["verify", &bundle]);
     assert_eq!(code, 0, "{verified}");
 }
+
+/// The edges of a lineage, by what their ends are: the kind of a statement, or a subject's text.
+fn edges(lineage: &Value) -> BTreeSet<(String, String, String)> {
+    let of = |node: &Value| {
+        let mut nodes = lineage["nodes"].as_array().unwrap().iter();
+        let found = nodes.find(|one| one["node"] == *node).unwrap();
+        found["kind"].as_str().or(found["node"].as_str()).unwrap().to_owned()
+    };
+    let edges = lineage["edges"].as_array().unwrap().iter();
+    edges
+        .map(|edge| (of(&edge["from"]), edge["kind"].as_str().unwrap().to_owned(), of(&edge["to"])))
+        .collect()
+}
+
+fn all<'a>(edges: impl IntoIterator<Item = &'a [&'a str; 3]>) -> BTreeSet<(String, String, String)> {
+    edges
+        .into_iter()
+        .map(|[from, kind, to]| ((*from).to_owned(), (*kind).to_owned(), (*to).to_owned()))
+        .collect()
+}
+
+/// The kinds of edges on a way, in order.
+fn way(lineage: &Value) -> Vec<&str> {
+    lineage["edges"].as_array().unwrap().iter().map(|edge| edge["kind"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_corrective_action_leads_back_over_the_effect_to_the_evidence_and_the_evidence_forward_to_it() {
+    let bench = bench();
+    let evaluation = bench.evaluated("name:model");
+    let (_, decided) = bench.decide("deploy", "name:model");
+    let (_, failed) = bench.effect(&decided["permit"], "21");
+    let nonconformity = failed["nonconformity"].as_str().unwrap().to_owned();
+    let proof = bench.evaluated("name:retrained");
+    let correct = ["correct", &nonconformity, "--action", "retrain", "--close", "--evidence", &proof];
+    let corrected = bench.node.run(&correct).unwrap();
+    let action = corrected["actions"][0]["statement"].as_str().unwrap();
+
+    let upstream = [
+        ["corrective-action", "effect-of", "nonconformity"],
+        ["corrective-action", "evidence-for", "observation"],
+        ["nonconformity", "effect-of", "effect"],
+        ["effect", "actuated-by", "permit"],
+        ["permit", "decided-by", "decision"],
+        ["decision", "evidence-for", "observation"],
+    ];
+    let trace = bench.node.run(&["trace", action]).unwrap();
+    let found = edges(&trace);
+    assert!(found.is_superset(&all(&upstream)), "{found:#?}");
+    // What a name stands for is the only thing that nobody proves.
+    for edge in trace["edges"].as_array().unwrap() {
+        assert!(edge["state"] == "verified" || edge["to"].as_str().unwrap().starts_with("name:"), "{edge}");
+    }
+    // All the way, whichever end is named first.
+    let kinds = ["effect-of", "effect-of", "actuated-by", "decided-by", "evidence-for"];
+    for ends in [[action, &evaluation], [evaluation.as_str(), action]] {
+        assert_eq!(way(&bench.node.run(&["path", ends[0], ends[1]]).unwrap()), kinds);
+    }
+    // Forward, what was deployed on the evidence and what was done about it are what a recall of it would reach.
+    let impact = bench.node.run(&["impact", &evaluation]).unwrap();
+    let on_the_way: Vec<_> = upstream.iter().filter(|[_, kind, _]| *kind != "evidence-for").collect();
+    assert!(edges(&impact).is_superset(&all(on_the_way)), "{impact}");
+    // Evidence that a correction has worked leads to the correction alone.
+    let impact = bench.node.run(&["impact", &proof]).unwrap();
+    let kinds: BTreeSet<&str> =
+        impact["nodes"].as_array().unwrap().iter().filter_map(|node| node["kind"].as_str()).collect();
+    assert_eq!(kinds, BTreeSet::from(["corrective-action", "observation"]));
+}
+
+#[test]
+fn what_an_override_let_go_ahead_is_found_from_it_and_leads_back_to_it() {
+    let bench = bench();
+    bench.node.run(&["authority", "issue", "--role", "duty-officer", "--overrides", "1/30"]).unwrap();
+    let request = bench.request("deploy", "name:model");
+    let (_, allowed) =
+        bench.ask(&["decide", &request, "--override", "mass casualty", "--as", "duty-officer"]);
+    let permit = allowed["permit"].as_str().unwrap();
+    let (_, reported) = bench.effect(&allowed["permit"], "7");
+    let effect = reported["effect"].as_str().unwrap();
+    let overrides = bench.node.run(&["log", "--kind", "override"]).unwrap();
+    let override_ = overrides[0]["statement"].as_str().unwrap();
+
+    let trace = bench.node.run(&["trace", effect]).unwrap();
+    let upstream = [
+        ["effect", "actuated-by", "permit"],
+        ["permit", "decided-by", "decision"],
+        ["decision", "evidence-for", "override"],
+        ["override", "about", "name:model"],
+    ];
+    assert!(edges(&trace).is_superset(&all(&upstream)), "{trace}");
+    assert_eq!(way(&bench.node.run(&["path", override_, permit]).unwrap()), ["decided-by", "evidence-for"]);
+    // Forward: the decision, what was done, and the review that it owes.
+    let impact = bench.node.run(&["impact", override_]).unwrap();
+    let downstream = [upstream[0], upstream[1], upstream[2], ["nonconformity", "effect-of", "decision"]];
+    assert_eq!(edges(&impact), all(&downstream));
+    assert!(impact["edges"].as_array().unwrap().iter().all(|edge| edge["state"] == "verified"), "{impact}");
+    // A decision that it was not for does not rest on it.
+    let (_, deferred) = bench.decide("deploy", "name:model");
+    let trace = bench.node.run(&["trace", deferred["decision"].as_str().unwrap()]).unwrap();
+    let nodes = trace["nodes"].as_array().unwrap();
+    assert!(!nodes.iter().any(|node| node["kind"] == "override"), "{trace}");
+}

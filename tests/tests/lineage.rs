@@ -160,6 +160,33 @@ fn a_recall_is_silent_where_nobody_hears_it_then_acknowledged_then_acted_on() {
 }
 
 #[test]
+fn a_recall_has_reached_who_has_witnessed_it_and_cannot_say_so_yet() {
+    let Mesh { folder, supplier, deployer } = mesh();
+    let data = json!({ "claim": "datasheet/data", "subjects": ["name:data"] });
+    let dataset = observe(folder.path(), &supplier, data, &[]);
+    deployer.until(&["show", &dataset], |_| true).unwrap();
+    // Without its head lock a node adds nothing to its chain; but it follows others, and signs what it saw of them.
+    deployer.kill().unwrap();
+    let (lock, away) = (deployer.data().join("head.lock"), folder.path().join("head.lock"));
+    std::fs::rename(&lock, &away).unwrap();
+    let said = supplier.run(&["recall", &dataset, "--reason", "consent withdrawn"]).unwrap();
+    let recall = said["statement"].as_str().unwrap();
+    let command = ["recall", "status", recall];
+    let one = |status: &Value| status["organisations"][0].clone();
+    assert_eq!(one(&supplier.run(&command).unwrap())["state"], "silent");
+    deployer.start().unwrap();
+    let reached = one(&supplier.until(&command, |status| one(status)["state"] != "silent").unwrap());
+    assert_eq!((&reached["state"], reached.get("acknowledgement")), (&json!("reached"), None), "{reached}");
+    // Whoever has it says the same of itself, from the signature that it gave.
+    assert_eq!(one(&deployer.run(&command).unwrap())["state"], "reached");
+    deployer.kill().unwrap();
+    std::fs::rename(&away, &lock).unwrap();
+    deployer.start().unwrap();
+    let heard = one(&supplier.until(&command, |status| one(status)["state"] == "acknowledged").unwrap());
+    assert!(heard["acknowledgement"].is_string(), "{heard}");
+}
+
+#[test]
 fn what_is_not_here_and_what_is_not_answered_is_never_green() {
     let Mesh { folder, supplier, deployer } = mesh();
     let folder = folder.path();

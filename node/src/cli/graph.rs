@@ -70,9 +70,9 @@ fn dot(found: &LineageView) -> String {
         text.push_str(&format!("  {} [label={}];\n", quote(&node.node), quote(&label)));
     }
     for one in &found.edges {
-        let (from, to) = (quote(&one.edge.from.to_string()), quote(&one.edge.to.to_string()));
+        let (from, to) = (quote(&one.from), quote(&one.to));
         let style = if one.why.is_some() { ", style=dashed" } else { "" };
-        let label = quote(&format!("{} ({})", one.edge.kind.name(), one.state.name()));
+        let label = quote(&format!("{} ({})", one.kind.name(), one.state.name()));
         text.push_str(&format!("  {from} -> {to} [label={label}{style}];\n"));
     }
     text.push('}');
@@ -123,9 +123,9 @@ fn prov(found: &LineageView) -> Value {
         };
     }
     for one in &found.edges {
-        let (from, to) = (qualified(&one.edge.from.to_string()), qualified(&one.edge.to.to_string()));
+        let (from, to) = (qualified(&one.from), qualified(&one.to));
         let (acts, acted) = (activities.contains_key(&from), activities.contains_key(&to));
-        let (relation, first, second) = match one.edge.kind {
+        let (relation, first, second) = match one.kind {
             EdgeKind::DerivedFrom | EdgeKind::Supersedes if !acts && !acted => {
                 ("wasDerivedFrom", "prov:generatedEntity", "prov:usedEntity")
             }
@@ -137,7 +137,7 @@ fn prov(found: &LineageView) -> Value {
             }
             _ => ("wasInfluencedBy", "prov:influencee", "prov:influencer"),
         };
-        let kind = one.edge.kind.name();
+        let kind = one.kind.name();
         relate(relation, json!({ first: from, second: to, "cf:edge": kind, "cf:state": one.state.name() }));
     }
     let mut document = json!({ "prefix": prefix });

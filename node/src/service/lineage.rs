@@ -86,9 +86,14 @@ pub struct LineageNode {
 /// One edge, with what is known about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LineageEdge {
-    /// The edge.
-    #[serde(flatten)]
-    pub edge: Edge,
+    /// What rests on something, in its text form.
+    pub from: String,
+    /// How.
+    pub kind: EdgeKind,
+    /// What it rests on, in its text form.
+    pub to: String,
+    /// The statement whose fields say so.
+    pub asserted_by: StatementId,
     /// What is known about it.
     pub state: ProofState,
     /// Why it is not verified.
@@ -291,7 +296,15 @@ impl Node {
         let mut described = Vec::with_capacity(edges.len());
         for edge in edges {
             let (state, why) = proofs.of_edge(&edge)?;
-            described.push(LineageEdge { edge, state, why });
+            let (from, to) = (edge.from.to_string(), edge.to.to_string());
+            described.push(LineageEdge {
+                from,
+                kind: edge.kind,
+                to,
+                asserted_by: edge.asserted_by,
+                state,
+                why,
+            });
         }
         let names = Self::names(&view);
         let mut shown = Vec::with_capacity(nodes.len());
