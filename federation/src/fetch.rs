@@ -16,7 +16,7 @@ use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
 use crate::effect::{Effect, Event, Write};
 use crate::engine::{Engine, announcement};
 use crate::message::{Announcement, Hint, Page, Request, Topic};
-use crate::peer::Purpose;
+use crate::peer::{Peer, Purpose};
 use crate::replica::Replica;
 use crate::sync::Origin;
 use crate::time::Millis;
@@ -331,14 +331,15 @@ impl Engine {
         })
     }
 
-    /// Those who told of it in turn, then its own organisation's peer, and once one of these has failed everybody else: they
-    /// will have heard of it too. Not whoever is being asked already; and the quarantined, who are told nothing, last.
+    /// Those who told of it in turn, then its own organisation's peer; everybody else, who will have heard of it too, once
+    /// one of these has failed or where none of them can be asked. Not whoever is being asked already; and the quarantined,
+    /// who are told nothing, last.
     fn pick(&self, organisation: &OrganisationId, asked: Option<PublicKey>) -> Pick {
         let Some(target) = self.targets.all.get(organisation) else { return Pick::Nobody };
         let own = self.peers.values().find(|peer| peer.organisation == Some(*organisation));
         let mut candidates: Vec<PublicKey> = target.sources.clone();
         candidates.extend(own.map(|peer| peer.key).filter(|own| !target.sources.contains(own)));
-        if target.attempts > 0 {
+        if target.attempts > 0 || !candidates.iter().any(|key| self.answers(key).is_some()) {
             let others = self.peers.values().map(|peer| peer.key);
             let others: Vec<PublicKey> = others.filter(|key| !candidates.contains(key)).collect();
             candidates.extend(others);
@@ -351,16 +352,18 @@ impl Engine {
         });
         let mut pick = Pick::Nobody;
         for key in candidates {
-            let Some(peer) = self.peers.get(key.as_bytes()) else { continue };
-            if !peer.admitted_there || self.admitted(&key).is_none() {
-                continue;
+            match self.answers(&key) {
+                Some(peer) if peer.has_room(&self.config) => return Pick::Ask(key),
+                Some(_) => pick = Pick::Busy,
+                None => {}
             }
-            if peer.has_room(&self.config) {
-                return Pick::Ask(key);
-            }
-            pick = Pick::Busy;
         }
         pick
+    }
+
+    /// A connected peer that has let this node in, and is a member's.
+    fn answers(&self, key: &PublicKey) -> Option<&Peer> {
+        self.peers.get(key.as_bytes()).filter(|peer| peer.admitted_there && self.admitted(key).is_some())
     }
 
     pub(crate) fn keep_fetching(&mut self, organisation: &OrganisationId, key: PublicKey) {

@@ -143,6 +143,24 @@ fn who_hears_of_a_head_asks_whom_it_heard_it_from_and_is_answered_when_it_is_the
 }
 
 #[test]
+fn where_nobody_who_told_of_a_head_can_be_asked_somebody_else_is() {
+    let mut town = Town::new(4, 4, Config::default(), |_| {});
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(ALICE, BOB);
+    drop(town.did(ALICE));
+    // The line to bob stands again, and he has not said yet that he knows her.
+    town.give(ALICE, Input::Connected(town.key(BOB)));
+    assert_eq!(town.did(ALICE), ["ask hello"]);
+    town.deaf = true;
+    observe(&mut town, CAROL, 1);
+    let notice = town.notice(CAROL);
+    town.tell(DAVE, CAROL, &notice);
+    town.tell(ALICE, BOB, &notice);
+    assert_eq!(town.did(ALICE)[..2], ["accept", "ask latest 3 from 3"]);
+    assert_eq!(size(&town, ALICE, CAROL), 4);
+}
+
+#[test]
 fn a_question_that_waited_is_answered_to_members_alone() {
     let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
     let mut town = Town::new(4, 4, Config::default(), one_witness);

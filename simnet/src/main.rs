@@ -219,9 +219,13 @@ fn verdict(violation: Option<&Violation>) -> ExitCode {
     }
 }
 
+/// Runs after which a swarm says how far it is.
+const PROGRESS_RUNS: u64 = 100;
+
 fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs: usize) -> ExitCode {
     let next = AtomicU64::new(first);
     let failures = AtomicU64::new(0);
+    let done = AtomicU64::new(0);
     let reports = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -249,6 +253,14 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
                                 println!("  {}", small.plan.command());
                             }
                         }
+                    }
+                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    if done.is_multiple_of(PROGRESS_RUNS) && done < end - first {
+                        println!(
+                            "{done} of {} runs, {} failed",
+                            end - first,
+                            failures.load(Ordering::Relaxed)
+                        );
                     }
                 }
             });
