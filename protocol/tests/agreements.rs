@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
-use counterfoil_protocol::admissibility::{Activation, Composition, Profile, Verdict};
+use counterfoil_protocol::admissibility::{Activation, Composition, Profile, SilenceRule, Verdict};
 use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::mesh::{
     Acceptance, Agreement, AgreementError, Agreements, Answer, LinkState, Outside, Recognition,
@@ -188,6 +188,7 @@ fn verdict(supplier: &mut Chain, decider: &mut Chain, at: Timestamp) -> Verdict 
         mesh: None,
         chains: views.into_iter().collect(),
         inquiries: Vec::new(),
+        silence: SilenceRule::Recognised,
         evidence: supplier.statements.iter().filter(|s| s.kind() == Kind::Observation).collect(),
         forked: BTreeSet::new(),
     };

@@ -24,7 +24,7 @@ use counterfoil_protocol::admissibility::verdict::{
 };
 use counterfoil_protocol::admissibility::{
     Activation, Basis, Composition, Decision, EvidenceRef, Finding, FindingKind, Inquiry, InquiryAnswer,
-    Profile, Relation as EvidenceRelation, SetCount, Verdict,
+    Profile, Relation as EvidenceRelation, SetCount, SilenceRule, Verdict,
 };
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::checkpoint::{Checkpoint, origin, verifier};
@@ -286,6 +286,7 @@ fn payloads(
             seen: time,
         }],
         inquiries: inquiries(id),
+        silence: SilenceRule::Recognised,
         evidence: vec![EvidenceRef { organisation: id, position: Position(3), statement }],
         forked: vec![id],
         mode: Mode::Partial,

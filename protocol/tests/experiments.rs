@@ -15,7 +15,7 @@ use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, case, decid
 use counterfoil_protocol::admissibility::scenario::{Setting, read_evidence};
 use counterfoil_protocol::admissibility::verdict::RequirementState;
 use counterfoil_protocol::admissibility::what_if::{Supposition, SuppositionError, what_if, with_profile};
-use counterfoil_protocol::admissibility::{Activation, Composition, Profile, Verdict, evaluate};
+use counterfoil_protocol::admissibility::{Activation, Composition, Profile, SilenceRule, Verdict, evaluate};
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp};
 use counterfoil_protocol::lineage::edges;
 use counterfoil_protocol::lineage::graph::EdgeSet;
@@ -90,6 +90,7 @@ impl Story {
             mesh: None,
             chains: views.collect(),
             inquiries: Vec::new(),
+            silence: SilenceRule::Recognised,
             evidence: all()
                 .flat_map(|chain| &chain.statements)
                 .filter(|s| matches!(s.kind(), Kind::Observation | Kind::Link))

@@ -21,10 +21,11 @@ use counterfoil_protocol::actuation::{ActionClass, HarmOrdering, Mode, Request, 
 use counterfoil_protocol::admissibility::verdict::{Outcome, RequirementState};
 use counterfoil_protocol::admissibility::{
     Case, Composition, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile, ReceiptStanding,
-    RecognitionStanding, Relation, Verdict, evaluate,
+    RecognitionStanding, Relation, Silence, Verdict, evaluate,
 };
 use counterfoil_protocol::identity::{AuthorityKind, Standing};
 use counterfoil_protocol::ids::{AuthorityId, OrganisationId, Position, StatementId, Timestamp};
+use counterfoil_protocol::mesh::Recognition;
 use counterfoil_protocol::observation::Subject;
 use counterfoil_protocol::test_support::observation;
 use proptest::collection::vec;
@@ -287,14 +288,14 @@ fn who_cannot_be_heard_leaves_a_requirement_unknown_and_lets_nothing_go_ahead() 
     let unmet = (Mode::Defer, Outcome::Unmet, RequirementState::Unmet, 0, about.to_owned());
     assert_eq!(state(&asked), unmet);
     // Another one that cannot be heard changes nothing.
-    asked.unheard = [(OrganisationId::from_bytes([8; 32]), None)].into();
+    asked.unheard = [(OrganisationId::from_bytes([8; 32]), Silence::default())].into();
     assert_eq!(state(&asked), unmet);
     // It cannot be heard itself: unknown. But no part goes ahead without evidence that was ever there.
     for (since, when) in
         [(None, "and was not heard of so far"), (Some(Timestamp(900)), "last confirmed at 900")]
     {
         let way_out = format!("{about}; {named} may have it, {when}");
-        asked.unheard = [(named, since)].into();
+        asked.unheard = [(named, Silence { since, recognitions: Vec::new() })].into();
         assert_eq!(state(&asked), (Mode::Defer, Outcome::Unknown, RequirementState::Unknown, 1, way_out));
     }
     // Of two that are asked for one is heard of, and it is not the one that could add the second.
@@ -305,6 +306,56 @@ fn who_cannot_be_heard_leaves_a_requirement_unknown_and_lets_nothing_go_ahead() 
     assert_eq!(state(&asked).2, RequirementState::Unknown);
     asked.unheard.clear();
     assert_eq!(state(&asked).2, RequirementState::Unmet);
+}
+
+/// A requirement that names nobody waits for those whom the decider recognises for what it asks, and for no others.
+#[test]
+fn what_only_somebody_recognised_and_unheard_may_show_is_unknown() {
+    let silent = OrganisationId::from_bytes([7; 32]);
+    let mut asked = case("deploy", Reversibility::Reversible, POPULATION);
+    asked.evidence.remove(0);
+    requirement_of(&mut asked).roles = vec!["assessor".into()];
+    let mut state = |recognitions: Vec<Recognition>| {
+        asked.unheard = [(silent, Silence { since: None, recognitions })].into();
+        let verdict = verdict(&asked);
+        assert_eq!(verdict.mode, Mode::Defer);
+        let found = &verdict.profiles[0].requirements["evaluation"];
+        assert_eq!(found.unheard.len(), usize::from(found.state == RequirementState::Unknown));
+        found.state
+    };
+    let of = |claims: &str| Recognition::of(silent, vec![claims.into()]);
+    let roles = |role: &str| Recognition { roles: vec![role.into()], ..of("evaluation/*") };
+    let back = |one: Recognition| Recognition { withdrawn: true, ..one };
+    let named =
+        |map: [(&str, &str); 1]| map.map(|(foreign, own)| (foreign.to_owned(), own.to_owned())).into();
+    let read = |role, claim| Recognition { role_map: named([role]), claim_map: named([claim]), ..of("x") };
+    let (unmet, unknown) = (RequirementState::Unmet, RequirementState::Unknown);
+    for (recognitions, expected) in [
+        (vec![], unmet),
+        (vec![of("*")], unknown),
+        (vec![of("evaluation/bias")], unknown),
+        (vec![of("audit/*")], unmet),
+        (vec![roles("assess*")], unknown),
+        (vec![roles("steward")], unmet),
+        // Taken back, in whole, in part, or for others.
+        (vec![of("evaluation/*"), back(of("*"))], unmet),
+        (vec![of("*"), back(of("evaluation/*"))], unmet),
+        (vec![of("*"), back(of("evaluation/bias"))], unknown),
+        (vec![of("*"), back(roles("assess*"))], unmet),
+        (vec![of("*"), back(roles("steward"))], unknown),
+        (vec![back(of("*")), of("*")], unknown),
+        // In its own terms; and a term that is now read as another one.
+        (vec![read(("prüfer", "assessor"), ("pruefung/a", "evaluation/a"))], unknown),
+        (vec![read(("prüfer", "steward"), ("pruefung/a", "evaluation/a"))], unmet),
+        (vec![read(("prüfer", "assessor"), ("pruefung/a", "audit/a"))], unmet),
+        (vec![Recognition { role_map: named([("assessor", "steward")]), ..roles("assessor") }], unmet),
+        (
+            vec![roles("assessor"), Recognition { role_map: named([("assessor", "steward")]), ..of("*") }],
+            unmet,
+        ),
+    ] {
+        assert_eq!(state(recognitions.clone()), expected, "{recognitions:?}");
+    }
 }
 
 fn requirement_of(case: &mut Case) -> &mut counterfoil_protocol::admissibility::Requirement {

@@ -17,10 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::gather::{ChainView, GatherError, Inputs, decide};
-use counterfoil_protocol::admissibility::verdict::Considered;
-use counterfoil_protocol::admissibility::{Activation, Composition, Decision, Profile, Verdict, evaluate};
+use counterfoil_protocol::admissibility::verdict::{Considered, RequirementState};
+use counterfoil_protocol::admissibility::{
+    Activation, Composition, Decision, Inquiry, InquiryAnswer, Profile, Silence, SilenceRule, Verdict,
+    evaluate,
+};
 use counterfoil_protocol::bundle::{Wanted, verify, write};
-use counterfoil_protocol::ids::StatementId;
+use counterfoil_protocol::ids::{StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Recognition, Term};
 use counterfoil_protocol::observation::Observation;
 use counterfoil_protocol::statement::Kind;
@@ -55,11 +58,14 @@ fn profile(id: &str, claim: &str) -> Profile {
 struct Story {
     decider: Chain,
     others: Vec<Chain>,
+    inquiries: Vec<Inquiry>,
+    silence: SilenceRule,
 }
 
 impl Story {
     fn new(others: u64) -> Self {
-        Self { decider: Chain::new(1), others: (0..others).map(|n| Chain::new(2 + n)).collect() }
+        let others = (0..others).map(|n| Chain::new(2 + n)).collect();
+        Self { decider: Chain::new(1), others, inquiries: Vec::new(), silence: SilenceRule::Recognised }
     }
 
     fn activate(&mut self, profiles: Vec<StatementId>, composition: Composition) {
@@ -91,7 +97,8 @@ impl Story {
             time: NOW,
             mesh: None,
             chains: views.collect(),
-            inquiries: Vec::new(),
+            inquiries: self.inquiries.clone(),
+            silence: self.silence,
             evidence: all()
                 .flat_map(|chain| &chain.statements)
                 .filter(|s| s.kind() == Kind::Observation)
@@ -244,6 +251,48 @@ fn jurisdictions_weighed_and_ranked() {
     assert_eq!(story.mode(), Mode::Continue);
 }
 
+/// A requirement that names a role alone waits for a body that is recognised for it and was asked in vain, and not for
+/// others; a decision made before that was so is computed again as it was.
+#[test]
+fn who_is_recognised_and_silent_is_waited_for_and_a_bundle_replays_it() {
+    let mut story = Story::new(0);
+    let declared = story.decider.say(Kind::Profile, &Profile::from_toml(PROFILE).unwrap());
+    story.activate(vec![declared], Composition::Intersection);
+    let [body, stranger] = [50, 51].map(|n| Chain::new(n).organisation.id());
+    let answer = InquiryAnswer::Silent { since: Some(Timestamp(900)) };
+    let mut inquiries = [body, stranger].map(|organisation| Inquiry { organisation, answer });
+    inquiries.sort();
+    story.inquiries = inquiries.to_vec();
+    let state = |verdict: &Verdict| {
+        let found = &verdict.profiles[0].requirements["assessment"];
+        let unheard: Vec<_> = found.unheard.iter().map(|one| one.organisation).collect();
+        (verdict.mode, found.state, unheard)
+    };
+    let unmet = (Mode::Defer, RequirementState::Unmet, Vec::new());
+    assert_eq!(state(&story.decide().unwrap().1), unmet);
+    let other = Recognition::of(body, vec!["audit/*".into()]);
+    story.decider.say(Kind::Recognition, &other);
+    assert_eq!(state(&story.decide().unwrap().1), unmet);
+    let role_map = BTreeMap::from([("prüfstelle".into(), "conformity-assessor".into())]);
+    let recognition = Recognition { role_map, ..Recognition::of(body, vec!["assessment/*".into()]) };
+    story.decider.say(Kind::Recognition, &recognition);
+    let (now, verdict) = story.decide().unwrap();
+    assert_eq!(state(&verdict), (Mode::Defer, RequirementState::Unknown, vec![body]));
+    let may_have = format!("{body} may have it, last confirmed at 900");
+    assert!(verdict.missing[0][0].way_out.contains(&may_have), "{:?}", verdict.missing);
+    story.silence = SilenceRule::Named;
+    let (formerly, verdict) = story.decide().unwrap();
+    assert_eq!(state(&verdict), unmet);
+
+    // The two differ in what they say of silence, so neither is the other's verdict.
+    let swapped = Decision { silence: SilenceRule::Named, ..now.clone() };
+    let said = [now, formerly, swapped].map(|decision| story.decider.say(Kind::Decision, &decision));
+    story.decider.sign(9);
+    let mesh = Mesh::of([story.decider]);
+    let outcomes = said.map(|id| verify(&write(&mesh, &Wanted::lineage(&[id])).unwrap()).is_verified());
+    assert_eq!(outcomes, [true, true, false]);
+}
+
 #[test]
 fn an_activation_that_names_no_profile_decides_nothing() {
     let (mut story, [eu, ..]) = jurisdictions();
@@ -258,6 +307,30 @@ fn an_activation_that_names_no_profile_decides_nothing() {
 
 proptest! {
     #![proptest_config(config(2000))]
+
+    #[test]
+    fn silence_never_admits_and_never_makes_known(bytes in vec(any::<u8>(), BYTES)) {
+        let mut case = cases::case(&mut Dice::new(&bytes));
+        for declared in &mut case.profiles {
+            declared.profile.degraded = BTreeMap::from([("region".into(), vec!["north".into()])]);
+        }
+        let Ok(with) = evaluate(&case) else { return Ok(()) };
+        let heard = std::mem::take(&mut case.unheard);
+        let Ok(without) = evaluate(&case) else { panic!("no verdict without silence") };
+        let named = heard.iter().map(|(id, one)| (*id, Silence { since: one.since, recognitions: Vec::new() }));
+        case.unheard = named.collect();
+        let Ok(by_name) = evaluate(&case) else { panic!("no verdict") };
+        for (less, more) in [(&without, &by_name), (&by_name, &with)] {
+            prop_assert!(more.mode >= less.mode, "{} with less silence, {} with more", less.mode, more.mode);
+            for (less, more) in less.profiles.iter().zip(&more.profiles) {
+                for (name, before) in &less.requirements {
+                    let after = more.requirements[name].state;
+                    let may_follow = (before.state, after) == (RequirementState::Unmet, RequirementState::Unknown);
+                    prop_assert!(after == before.state || may_follow, "{:?} to {after:?}", before.state);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_lower_profile_narrows_and_never_widens(bytes in vec(any::<u8>(), BYTES)) {

@@ -139,6 +139,15 @@ fn cases_are_of_every_kind() {
         let refused = |code: &str| {
             all().flat_map(|r| &r.considered).any(|c| c.refused.iter().any(|reason| reason.code == code))
         };
+        let waits = |by_name: bool| {
+            let profiles = verdict.profiles.iter().flat_map(|outcome| {
+                let same = case.profiles.iter().find(|one| one.declared_by == outcome.declared_by).unwrap();
+                let asked = same.profile.requirements.values();
+                outcome.requirements.values().zip(asked)
+            });
+            let mut waiting = profiles.filter(|(outcome, _)| !outcome.unheard.is_empty());
+            waiting.any(|(_, asked)| asked.organisations.is_empty() != by_name)
+        };
         for (kind, is_so) in [
             ("continue", verdict.mode == Mode::Continue),
             ("partial", verdict.mode == Mode::Partial),
@@ -151,6 +160,8 @@ fn cases_are_of_every_kind() {
             ("necessary", !verdict.necessary.is_empty()),
             ("none necessary", !verdict.sufficient.is_empty() && verdict.necessary.is_empty()),
             ("unknown", reasons("unknown")),
+            ("waits for whom it names", waits(true)),
+            ("waits for who is recognised", waits(false)),
             ("floor", refused("weight-floor")),
             ("expression", refused("expression")),
             ("recalled", refused("recalled")),

@@ -6,7 +6,7 @@ use counterfoil_federation::Millis;
 use counterfoil_protocol::actuation::Request;
 use counterfoil_protocol::actuation::request::Reversibility;
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
-use counterfoil_protocol::admissibility::{Basis, Decision};
+use counterfoil_protocol::admissibility::{Basis, Decision, SilenceRule};
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::mesh::Membership;
@@ -95,6 +95,7 @@ pub struct Ground {
     time: Timestamp,
     mesh: Option<counterfoil_protocol::ids::MeshId>,
     forked: BTreeSet<OrganisationId>,
+    silence: SilenceRule,
     /// What was weighed, where that is known already: a decider has statements that others have not.
     weighed: Option<BTreeSet<StatementId>>,
 }
@@ -130,6 +131,7 @@ impl Ground {
             request: decision.request.clone(),
             time: decision.time,
             mesh: decision.mesh,
+            silence: decision.silence,
             forked: decision.forked.iter().copied().collect(),
         })
     }
@@ -168,6 +170,7 @@ impl Ground {
             mesh: self.mesh,
             chains: views.collect(),
             inquiries: Vec::new(),
+            silence: self.silence,
             evidence,
             forked: self.forked.clone(),
         };
@@ -216,7 +219,8 @@ pub fn decide_at(world: &World, index: usize, supplier: usize, n: u64) -> Option
     let (mesh, charter) = world.mesh()?;
     let forked = host.disk.proofs().keys().copied().collect();
     let (request, mesh) = (request(n), Some(*mesh));
-    let ground = Ground { chains, decider: me, request, time: now, mesh, forked, weighed: None };
+    let silence = SilenceRule::Recognised;
+    let ground = Ground { chains, decider: me, request, time: now, mesh, forked, silence, weighed: None };
     let decision = ground.decide(false)?;
     let heard = world.hosts.iter().zip(host.word.iter().chain(std::iter::repeat(&Millis(0))));
     let heard = heard.map(|(other, at)| (other.id(), host.clock.read(*at))).collect();

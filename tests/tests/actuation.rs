@@ -323,10 +323,16 @@ fn an_unreachable_supplier_defers_what_cannot_be_undone_and_leaves_a_declared_pa
     let (code, deferred) = bench.ask(&["decide", &bench.file("irreversible.toml", &text)]);
     assert_eq!((code, deferred.get("permit")), (11, None));
 
-    // Both are recorded, and follow from what was known.
+    // What nobody has said anything of the supplier may have evaluated, who is recognised for it: that is not known.
+    let (code, waiting) = bench.decide("deploy", "name:other");
+    let requirement = &waiting["verdict"]["profiles"][0]["requirements"]["evaluation"];
+    let silent = &requirement["unheard"][0]["organisation"];
+    assert_eq!((code, &requirement["state"], silent), (11, &json!("unknown"), &json!(id)));
+
+    // All are recorded, and follow from what was known.
     let bundle = bench.folder.path().join("both.cfb").to_string_lossy().into_owned();
-    let decisions = [&partial, &deferred].map(|one| one["decision"].as_str().unwrap());
-    bench.node.run(&["bundle", decisions[0], decisions[1], "-o", &bundle]).unwrap();
+    let decisions = [&partial, &deferred, &waiting].map(|one| one["decision"].as_str().unwrap());
+    bench.node.run(&[&["bundle"], &decisions[..], &["-o", &bundle]].concat()).unwrap();
     let (code, verified) = bench.ask(&["verify", &bundle]);
     assert_eq!(code, 0, "{verified}");
 }

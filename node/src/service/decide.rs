@@ -8,7 +8,7 @@ use counterfoil_protocol::admissibility::declared::governance;
 use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
 use counterfoil_protocol::admissibility::gather::{decide_with, reach, relevant};
 use counterfoil_protocol::admissibility::{
-    Activation, Basis, Composition, Inquiry, InquiryAnswer, Profile, Verdict,
+    Activation, Basis, Composition, Inquiry, InquiryAnswer, Profile, SilenceRule, Verdict,
 };
 use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::OrganisationState;
@@ -71,6 +71,7 @@ pub(super) struct Gathered {
     pub(super) mesh: Option<MeshId>,
     pub(super) forked: BTreeSet<OrganisationId>,
     pub(super) inquiries: Vec<Inquiry>,
+    pub(super) silence: SilenceRule,
 }
 
 impl Node {
@@ -240,7 +241,8 @@ impl Node {
         }
         let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
         let mesh = view.membership.as_ref().map(|membership| membership.mesh());
-        Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new() })
+        let silence = SilenceRule::Recognised;
+        Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new(), silence })
     }
 
     /// The kind of a statement, if it is here. It is read once, and then known.

@@ -255,7 +255,8 @@ impl Node {
         }
         let forked: BTreeSet<OrganisationId> = decision.forked.iter().copied().collect();
         let inquiries = decision.inquiries.clone();
-        Ok(Gathered { chains, evidence, mesh: decision.mesh, forked, inquiries })
+        let (mesh, silence) = (decision.mesh, decision.silence);
+        Ok(Gathered { chains, evidence, mesh, forked, inquiries, silence })
     }
 
     /// The authority with this id, or unambiguous role, of any organisation.
@@ -333,6 +334,7 @@ impl Gathered {
                 })
                 .collect(),
             inquiries: self.inquiries.clone(),
+            silence: self.silence,
             evidence: self.evidence.iter().collect(),
             forked: self.forked.clone(),
         }

@@ -96,6 +96,24 @@ pub struct Inquiry {
     pub answer: InquiryAnswer,
 }
 
+/// Whose silence leaves a requirement unknown. A decision records by which rule it was made, and is computed again by that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SilenceRule {
+    /// That of the organisations that a requirement names: the rule of decisions that say nothing of it.
+    #[default]
+    Named,
+    /// Where a requirement names none, also that of those whom the decider recognises for what would show it.
+    Recognised,
+}
+
+impl SilenceRule {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_former(&self) -> bool {
+        *self == Self::Named
+    }
+}
+
 /// One statement that was weighed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +144,9 @@ pub struct Decision {
     /// What was asked of the other members before, and what came of it, in the order of their ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inquiries: Vec<Inquiry>,
+    /// Whose silence counted.
+    #[serde(default, skip_serializing_if = "SilenceRule::is_former")]
+    pub silence: SilenceRule,
     /// What was weighed, in order.
     pub evidence: Vec<EvidenceRef>,
     /// Organisations that were known to have signed contradicting heads.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{Evidence, Finding};
+use super::evidence::{Evidence, Finding, Silence};
 use super::expression::Expressions;
 use super::prepare::Prepared;
 use super::profile::{Composition, Profile};
@@ -37,9 +37,8 @@ pub struct Case {
     pub evidence: Vec<Evidence>,
     /// Findings.
     pub findings: Vec<Finding>,
-    /// Organisations whose chains are too old to rely on, or were asked for in vain and never came; with when each was last
-    /// confirmed.
-    pub unheard: BTreeMap<OrganisationId, Option<Timestamp>>,
+    /// Organisations whose chains are too old to rely on, or were asked for in vain and never came.
+    pub unheard: BTreeMap<OrganisationId, Silence>,
     /// What governs the action besides profiles.
     pub governance: Governance,
 }

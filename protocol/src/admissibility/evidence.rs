@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{AuthorityKind, Standing};
 use crate::ids::{AuthorityId, OrganisationId, Position, StatementId, Timestamp};
 use crate::lineage::EdgeKind;
-use crate::mesh::{Outside, Translation};
+use crate::mesh::{Outside, Recognition, Translation};
 use crate::observation::{Observation, SubjectKey};
 use crate::weighting::Ppm;
 
@@ -120,6 +120,15 @@ pub struct Evidence {
     pub freshness: Freshness,
     /// What came of the crossing.
     pub crossing: Crossing,
+}
+
+/// An organisation that cannot be heard, and what it might say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Silence {
+    /// When its chain was last confirmed, if it ever was.
+    pub since: Option<Timestamp>,
+    /// The decider's recognitions of it, in chain order; none where only its name in a requirement counts.
+    pub recognitions: Vec<Recognition>,
 }
 
 /// What speaks against going ahead.

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry};
+use super::decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, SilenceRule};
 use super::declared;
 use super::dispute;
 use super::evaluate::{Case, CaseError, DeclaredProfile};
 use super::evaluator::Evaluator;
 use super::evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+    Silence,
 };
 use super::verdict::Verdict;
 use crate::actuation::Request;
@@ -53,6 +54,8 @@ pub struct Inputs<'a> {
     pub chains: BTreeMap<OrganisationId, ChainView<'a>>,
     /// What was asked of the other members before.
     pub inquiries: Vec<Inquiry>,
+    /// Whose silence counts.
+    pub silence: SilenceRule,
     /// Observations and links to be weighed.
     pub evidence: Vec<&'a Verified>,
     /// Organisations that are known to have signed contradicting heads.
@@ -201,6 +204,7 @@ pub fn decide_with(
         activation,
         basis: inputs.chains.values().map(|chain| chain.basis.clone()).collect(),
         inquiries: inputs.inquiries.clone(),
+        silence: inputs.silence,
         evidence,
         forked: inputs.forked.iter().copied().collect(),
         mode: verdict.mode,
@@ -332,7 +336,7 @@ impl<'a, 'b> Context<'a, 'b> {
     }
 
     /// Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known.
-    fn unheard(&self) -> BTreeMap<OrganisationId, Option<Timestamp>> {
+    fn unheard(&self) -> BTreeMap<OrganisationId, Silence> {
         let chains = self.inputs.chains.iter();
         let stale = chains.filter(|(id, chain)| self.stale(id, chain).is_some());
         let in_vain = self.inputs.inquiries.iter().filter(|inquiry| inquiry.answer.is_in_vain());
@@ -340,7 +344,19 @@ impl<'a, 'b> Context<'a, 'b> {
         stale
             .map(|(id, chain)| (*id, Some(chain.basis.seen)))
             .chain(unknown.map(|inquiry| (inquiry.organisation, inquiry.answer.unreachable_since())))
+            .map(|(id, since)| (id, Silence { since, recognitions: self.recognitions_of(&id) }))
             .collect()
+    }
+
+    /// By which an organisation's silence counts.
+    fn recognitions_of(&self, organisation: &OrganisationId) -> Vec<Recognition> {
+        match self.inputs.silence {
+            SilenceRule::Named => Vec::new(),
+            SilenceRule::Recognised => {
+                let all = self.recognitions.iter().map(|(_, recognition)| *recognition);
+                all.filter(|recognition| recognition.organisation == *organisation).cloned().collect()
+            }
+        }
     }
 
     /// Since when an organisation that was asked is unreachable, if it is.

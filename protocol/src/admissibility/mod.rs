@@ -43,11 +43,12 @@ pub mod verdict;
 pub mod what_if;
 
 pub use count::SetCount;
-pub use decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, InquiryAnswer};
+pub use decision::{Activation, Basis, Decision, EvidenceRef, Inquiry, InquiryAnswer, SilenceRule};
 pub use evaluate::{Case, DeclaredProfile, evaluate};
 pub use evaluator::Evaluator;
 pub use evidence::{
     Crossing, Evidence, Finding, FindingKind, Freshness, ReceiptStanding, RecognitionStanding, Relation,
+    Silence,
 };
 pub use profile::{Composition, Profile, ProfileError, Requirement, Rule};
 pub use verdict::Verdict;

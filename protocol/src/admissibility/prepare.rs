@@ -24,6 +24,7 @@ use crate::identity::Standing;
 use crate::identity::credential::pattern_matches;
 use crate::ids::{AuthorityId, StatementId, Timestamp};
 use crate::limits::{EVIDENCE_MAX, PROFILES_MAX};
+use crate::mesh::Recognition;
 use crate::weighting::corroboration::{independent_groups, sources_for};
 use crate::weighting::derive::Steady;
 use crate::weighting::{Dimension, Ppm};
@@ -47,7 +48,7 @@ struct PreparedProfile {
 
 struct PreparedRequirement {
     expression: Option<Arc<Result<Expression, ExpressionError>>>,
-    /// Organisations that it names and that cannot be heard.
+    /// Organisations that cannot be heard, and that it names or may be shown by.
     unheard: Vec<Unheard>,
     /// What is considered for it, in the order of the statements' ids.
     pieces: Vec<Piece>,
@@ -283,10 +284,16 @@ impl PreparedRequirement {
                 counted: false,
             }
         };
-        let unheard = case.unheard.iter().filter(|(id, _)| requirement.organisations.contains(id));
+        // INVARIANT(7): silence is no answer of whom the requirement names, nor, where it names nobody, of whom the decider
+        // recognises for what it asks. Nothing is expected of others, or each decision would wait for all of a mesh.
+        let Requirement { organisations, claims, roles, .. } = requirement;
+        let unheard = case.unheard.iter().filter(|(id, silence)| match organisations.as_slice() {
+            [] => Recognition::may_count(&silence.recognitions, claims, roles),
+            named => named.contains(id),
+        });
         let mut prepared = Self {
             unheard: unheard
-                .map(|(organisation, since)| Unheard { organisation: *organisation, since: *since })
+                .map(|(organisation, silence)| Unheard { organisation: *organisation, since: silence.since })
                 .collect(),
             expression: requirement.expression.as_deref().map(|text| expressions.compiled(text)),
             pieces: considered.map(piece).collect(),
@@ -363,7 +370,7 @@ impl PreparedRequirement {
         RequirementOutcome { state, considered, unheard }
     }
 
-    /// Whether it would be shown if each organisation that it names and that cannot be heard were one more source.
+    /// Whether it would be shown if each organisation that may show it and cannot be heard were one more source.
     fn may_be_shown(&self, requirement: &Requirement) -> bool {
         if self.is_shown || self.unheard.is_empty() {
             return false;

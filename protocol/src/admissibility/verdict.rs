@@ -158,7 +158,8 @@ pub struct RequirementOutcome {
     /// What was considered for it, in the order of the statements' ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub considered: Vec<Considered>,
-    /// Organisations that it names, that cannot be heard at present, and without whom it is not known that it is unmet.
+    /// Organisations that it names, or that are recognised for what it asks where it names none, that cannot be heard at
+    /// present, and without whom it is not known that it is unmet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unheard: Vec<Unheard>,
 }

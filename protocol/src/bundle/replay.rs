@@ -176,6 +176,7 @@ fn again(
         mesh: decision.mesh,
         chains: views,
         inquiries: decision.inquiries.clone(),
+        silence: decision.silence,
         evidence,
         forked: decision.forked.iter().copied().collect(),
     };

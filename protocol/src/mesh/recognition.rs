@@ -1,6 +1,6 @@
 //! Recognition: which foreign authorities an organisation accepts, for which claims, and what their terms are in its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +135,26 @@ impl Recognition {
             && (any_role || is_named(&self.roles, role) || self.role_map.contains_key(role))
     }
 
+    /// Whether the organisation of these recognitions, in chain order, may say something that is read as one of `claims`
+    /// by one of `roles`: patterns in the own terms, where no roles mean any.
+    ///
+    /// One term is tried of each kind that patterns and names tell apart.
+    pub fn may_count(recognitions: &[Self], claims: &[String], roles: &[String]) -> bool {
+        let any = ["*".to_owned()];
+        let asked = if roles.is_empty() { &any[..] } else { roles };
+        recognitions.iter().enumerate().filter(|(_, one)| !one.withdrawn).any(|(at, one)| {
+            let later = recognitions.get(at + 1..).unwrap_or_default();
+            let said = read_as(claims, &one.claims, &one.claim_map);
+            let mut speakers = read_as(asked, &one.roles, &one.role_map).into_iter();
+            speakers.any(|role| {
+                let is_latest = |claim: &String| {
+                    one.covers(&role, claim) && !later.iter().any(|other| other.covers(&role, claim))
+                };
+                said.iter().any(is_latest)
+            })
+        })
+    }
+
     /// What it makes of a role and a claim; nothing where it maps neither.
     pub fn translate(&self, by: StatementId, role: &str, claim: &str) -> Option<Translation> {
         let term = |map: &BTreeMap<String, String>, foreign: &str| {
@@ -143,6 +163,23 @@ impl Recognition {
         let (role, claim) = (term(&self.role_map, role), term(&self.claim_map, claim));
         (role.is_some() || claim.is_some()).then_some(Translation { by, role, claim })
     }
+}
+
+/// How a term goes on that begins like a pattern, and that no longer pattern matches: like no label does.
+const ONWARD: char = char::MAX;
+
+/// Terms of each kind that these patterns and names tell apart, of those that are read as what is asked.
+fn read_as(asked: &[String], patterns: &[String], names: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let term = |pattern: &String| match pattern.strip_suffix('*') {
+        Some(beginning) => format!("{beginning}{ONWARD}"),
+        None => pattern.clone(),
+    };
+    let all = asked.iter().chain(patterns).map(term).chain(names.keys().cloned());
+    all.filter(|term| {
+        let own = names.get(term).unwrap_or(term);
+        asked.iter().any(|pattern| pattern_matches(pattern, own))
+    })
+    .collect()
 }
 
 #[cfg(test)]

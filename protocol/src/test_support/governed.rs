@@ -13,7 +13,7 @@ use super::{draft, observation};
 use crate::actuation::request::Reversibility;
 use crate::actuation::{ActionClass, Effect, Mode, Override, OverrideBudget, Permit, Request};
 use crate::admissibility::gather::{ChainView, Inputs, decide};
-use crate::admissibility::{Activation, Composition, Decision, Profile, Verdict};
+use crate::admissibility::{Activation, Composition, Decision, Profile, SilenceRule, Verdict};
 use crate::bundle::{Wanted, write};
 use crate::identity::{AuthorityKind, Credential, Scope};
 use crate::ids::{ByteString, StatementId, Timestamp};
@@ -105,6 +105,7 @@ impl World {
             evidence: chain.statements.iter().filter(is_evidence).collect(),
             forked: BTreeSet::new(),
             inquiries: Vec::new(),
+            silence: SilenceRule::Recognised,
         };
         decide(&inputs).unwrap()
     }

@@ -14,7 +14,7 @@ use super::{TestOrganisation, draft, observation, recovery};
 use crate::actuation::request::Reversibility;
 use crate::actuation::{Effect, Mode, Permit, Request};
 use crate::admissibility::gather::{ChainView, Inputs, decide};
-use crate::admissibility::{Activation, Basis, Composition, Profile};
+use crate::admissibility::{Activation, Basis, Composition, Profile, SilenceRule};
 use crate::bundle::{ChainSource, Source};
 use crate::chain::cosignature::cosign;
 use crate::chain::proof::{LeafHashes, Subtrees, consistency_proof, inclusion_proof};
@@ -304,6 +304,7 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         mesh: Some(mesh),
         chains: views.into_iter().collect(),
         inquiries: Vec::new(),
+        silence: SilenceRule::Recognised,
         evidence: supplier.statements.iter().filter(|s| s.id() == evaluation).collect(),
         forked: Default::default(),
     };

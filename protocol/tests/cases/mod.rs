@@ -7,12 +7,13 @@ use counterfoil_protocol::actuation::{Governance, Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::profile::{Reach, ScopeLimit};
 use counterfoil_protocol::admissibility::{
     Case, Composition, Crossing, DeclaredProfile, Evidence, Finding, FindingKind, Freshness, Profile,
-    ReceiptStanding, RecognitionStanding, Relation, Requirement, Rule,
+    ReceiptStanding, RecognitionStanding, Relation, Requirement, Rule, Silence,
 };
 use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::identity::{AuthorityKind, Standing};
 use counterfoil_protocol::ids::{AuthorityId, BlobId, OrganisationId, Position, StatementId, Timestamp};
 use counterfoil_protocol::lineage::EdgeKind;
+use counterfoil_protocol::mesh::Recognition;
 use counterfoil_protocol::observation::{Metric, Observation, Source, SourceSignature, Subject};
 use counterfoil_protocol::weighting::{Dimension, Ppm, Rubric};
 
@@ -106,12 +107,35 @@ pub(crate) fn case(dice: &mut Dice<'_>) -> Case {
     let findings = if dice.once_in(3) { vec![finding(dice, evidence.len())] } else { Vec::new() };
     let unheard = if dice.once_in(4) {
         let since = dice.pick(&[None, Some(Timestamp(NOW - DAY))]);
-        dice.some(&[organisation(0), organisation(1)]).into_iter().map(|id| (id, since)).collect()
+        let silent = dice.some(&[organisation(0), organisation(1), organisation(9)]);
+        let mut silence = |id: OrganisationId| Silence {
+            since,
+            recognitions: (0..dice.below(4)).map(|_| recognition(dice, id)).collect(),
+        };
+        silent.into_iter().map(|id| (id, silence(id))).collect()
     } else {
         BTreeMap::new()
     };
     let governance = Governance::default();
     Case { request, time: Timestamp(NOW), profiles, composition, evidence, findings, unheard, governance }
+}
+
+fn recognition(dice: &mut Dice<'_>, of: OrganisationId) -> Recognition {
+    let map = |foreign: &str, own: &str| BTreeMap::from([(foreign.to_owned(), own.to_owned())]);
+    let claims = ["*", "test/*", "audit/b", "test/a", "pruefung/*"];
+    let mut found = Recognition {
+        roles: dice.some(&["steward".to_owned(), "assess*".to_owned(), "prüf*".to_owned()]),
+        withdrawn: dice.once_in(3),
+        ..Recognition::of(of, vec![dice.pick(&claims).into()])
+    };
+    if !found.withdrawn && dice.once_in(3) {
+        found.role_map = map(dice.pick(&["steward", "prüfer"]), dice.pick(&["assessor", "other"]));
+    }
+    if !found.withdrawn && dice.once_in(3) {
+        found.claim_map = map(dice.pick(&["test/a", "pruefung/a"]), dice.pick(&["test/b", "audit/b"]));
+    }
+    found.check().expect("a legal recognition");
+    found
 }
 
 fn declared(dice: &mut Dice<'_>, n: usize) -> DeclaredProfile {

@@ -8,11 +8,12 @@ use counterfoil_protocol::actuation::{Mode, Reversibility};
 use counterfoil_protocol::admissibility::verdict::{Outcome, RequirementState};
 use counterfoil_protocol::admissibility::{
     Case, Composition, Evidence, FindingKind, Freshness, Profile, ReceiptStanding, RecognitionStanding,
-    Relation, Requirement, Rule,
+    Relation, Requirement, Rule, Silence,
 };
 use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::identity::{AuthorityKind, Standing};
-use counterfoil_protocol::ids::{AuthorityId, StatementId};
+use counterfoil_protocol::ids::{AuthorityId, OrganisationId, StatementId};
+use counterfoil_protocol::mesh::Recognition;
 use counterfoil_protocol::observation::SourceSignature;
 use counterfoil_protocol::weighting::{Dimension, Weight};
 
@@ -22,6 +23,21 @@ use crate::cases::EXPRESSIONS;
 pub(crate) type Parts = BTreeMap<Dimension, u32>;
 /// A requirement by its profile's name and its own.
 pub(crate) type Name = (String, String);
+
+/// Everything that somebody may be or say, as far as it makes a difference to any case.
+const ROLES: [&str; 7] = ["steward", "assessor", "assess", "prüfer", "prüf", "other", "somebody"];
+const SAID: [&str; 10] = [
+    "test/a",
+    "test/b",
+    "test/c",
+    "audit/a",
+    "audit/b",
+    "audit/c",
+    "pruefung/a",
+    "pruefung/b",
+    "else/a",
+    "else/b",
+];
 
 /// What is expected of a verdict.
 #[derive(Debug)]
@@ -84,11 +100,38 @@ impl Asked<'_> {
         })
     }
 
-    /// Whether there are organisations that cannot be heard, are asked for by name, and would be enough together with what
-    /// counts, if each of them were a further source.
+    /// Whether something may be expected of who cannot be heard: by name, or, where nobody is named, because there is a role
+    /// and a claim that the decider's last word on both accepts, and that it reads as what is asked for.
+    fn expects(&self, id: &OrganisationId, silence: &Silence) -> bool {
+        let Requirement { organisations, claims, roles, .. } = self.requirement;
+        let is_one = |patterns: &[String], text: &str| patterns.iter().any(|pattern| matches(pattern, text));
+        let counts = |role: &str, claim: &str| {
+            let speaks = |r: &&Recognition| {
+                (is_one(&r.claims, claim) || r.claim_map.contains_key(claim))
+                    && (r.roles.is_empty() && r.role_map.is_empty()
+                        || is_one(&r.roles, role)
+                        || r.role_map.contains_key(role))
+            };
+            let last = silence.recognitions.iter().rfind(speaks);
+            last.is_some_and(|last| {
+                let own = |map: &BTreeMap<String, String>, term: &str| {
+                    map.get(term).cloned().unwrap_or_else(|| term.to_owned())
+                };
+                !last.withdrawn
+                    && is_one(claims, &own(&last.claim_map, claim))
+                    && (roles.is_empty() || is_one(roles, &own(&last.role_map, role)))
+            })
+        };
+        match organisations.is_empty() {
+            false => organisations.contains(id),
+            true => ROLES.iter().any(|role| SAID.iter().any(|claim| counts(role, claim))),
+        }
+    }
+
+    /// Whether there are organisations that cannot be heard, that something may be expected of, and that would be enough
+    /// together with what counts, if each of them were a further source.
     fn is_met_by_silence(&self, case: &Case, everything: u32) -> bool {
-        let named = &self.requirement.organisations;
-        let more = case.unheard.keys().filter(|id| named.contains(id)).count();
+        let more = case.unheard.iter().filter(|(id, silence)| self.expects(id, silence)).count();
         let count = |counts: &dyn Fn(&Seen) -> bool| {
             let groups: BTreeSet<usize> =
                 self.seen.iter().filter(|s| s.refused.is_empty() && counts(s)).map(|s| s.group).collect();

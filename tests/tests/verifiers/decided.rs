@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use counterfoil_protocol::actuation::{Mode, Reversibility};
-use counterfoil_protocol::admissibility::{Composition, Decision, EvidenceRef, Profile, Requirement, Rule};
+use counterfoil_protocol::admissibility::{
+    Composition, Decision, EvidenceRef, Profile, Requirement, Rule, SilenceRule,
+};
 use counterfoil_protocol::bundle::{Outcome, Wanted, verify, write};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::ids::{ByteString, Position, StatementId, Timestamp};
@@ -117,6 +119,11 @@ fn lie(dice: &mut Dice, world: &World, said: &mut Decision) -> &'static str {
         }
         14 => {
             match some % 4 {
+                0 if dice.once_in(2) => {
+                    let (named, recognised) = (SilenceRule::Named, SilenceRule::Recognised);
+                    said.silence = if said.silence == named { recognised } else { named };
+                    return "another rule of silence";
+                }
                 0 => said.mesh = None,
                 1 => said.request.scopes.clear(),
                 2 => said.request.reversibility = Reversibility::Irreversible,

@@ -10,7 +10,8 @@ use counterfoil_protocol::actuation::{
 use counterfoil_protocol::admissibility::gather::{ChainView, GatherError, Inputs, decide};
 use counterfoil_protocol::admissibility::profile::{Reach, ScopeLimit};
 use counterfoil_protocol::admissibility::{
-    Activation, Basis, Composition, Decision, FindingKind, Inquiry, InquiryAnswer, Profile, Requirement, Rule,
+    Activation, Basis, Composition, Decision, FindingKind, Inquiry, InquiryAnswer, Profile, Requirement,
+    Rule, SilenceRule,
 };
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::cosignature::cosign;
@@ -351,8 +352,9 @@ impl World {
     fn overrule(&mut self, dice: &mut Dice) {
         let about = if dice.once_in(6) { request(dice) } else { self.request.clone() };
         let issued_at = Timestamp(NOW - dice.pick(&[0, 10, 4000]));
-        let says = Override::of(&about, "a patient waits");
         let member = &mut self.members[3];
+        // Two acts that say the same in the same second would be one.
+        let says = Override::of(&about, &format!("patient {} waits", member.chain.statements.len()));
         let unsigned = Draft { issued_at, ..draft(Some(member.id()), Kind::Override, &says) };
         let statement = unsigned.sign(&member.keys[dice.below(member.keys.len())]).unwrap();
         self.overriding = Some(member.chain.append(statement));
@@ -407,6 +409,7 @@ impl World {
         let inquiries = inquiries.collect();
         let inputs = Inputs {
             inquiries,
+            silence: dice.pick(&[SilenceRule::Recognised, SilenceRule::Recognised, SilenceRule::Named]),
             decider: self.members[3].id(),
             request: self.request.clone(),
             time: Timestamp(NOW + dice.pick(&[0, 0, 1, DAY, 30 * DAY])),

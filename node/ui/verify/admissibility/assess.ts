@@ -10,7 +10,8 @@ import { DIMENSIONS, type Profile, type Requirement } from "../payload/profile.j
 import { since } from "../times.js";
 import { corroboration, groupsOf, sourcesFor } from "../weighting/corroboration.js";
 import { STANDING, weigh } from "../weighting/weigh.js";
-import type { Case, Evidence } from "./evidence.js";
+import type { Case, Evidence, Silence } from "./evidence.js";
+import { mayCount } from "./silence.js";
 import { type Tree, all, atLeast, isSatisfied } from "./tree.js";
 import type { Considered, Reason, RequirementOutcome } from "./verdict.js";
 
@@ -63,10 +64,15 @@ export function assess(
   const tree = shownBy(requirement, leaves);
   const mayBe = considered.some(({ refused }) => refused.length > 0 && refused.every(({ code }) => code.startsWith("unknown-")));
   const isMet = isSatisfied(tree, () => true);
-  const named = silent.filter(({ organisation }) => requirement.organisations.includes(organisation));
-  const unheard = !isMet && mayBeShown(requirement, leaves, named.length) ? named : [];
+  const possible = silent.filter((one) => mayShow(one, requirement));
+  const unheard = !isMet && mayBeShown(requirement, leaves, possible.length) ? possible : [];
   const state = isMet ? "met" : mayBe || unheard.length > 0 ? "unknown" : "unmet";
   return [{ state, considered, unheard }, tree];
+}
+
+/** Whether something may be expected of who cannot be heard: by name, or where none is named, by recognition. */
+function mayShow({ organisation, recognitions }: Silence, { organisations, claims, roles }: Requirement): boolean {
+  return organisations.length > 0 ? organisations.includes(organisation) : mayCount(recognitions, claims, roles);
 }
 
 function isInReach({ reached }: Requirement, { path }: Evidence): boolean {

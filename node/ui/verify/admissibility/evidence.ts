@@ -5,6 +5,7 @@ import type { EdgeKind, SubjectKey } from "../lineage/edges.js";
 import type { Request } from "../payload/actuation.js";
 import type { Credential } from "../payload/identity.js";
 import type { Observation } from "../payload/observation.js";
+import type { Recognition } from "../payload/mesh.js";
 import type { Composition, Profile } from "../payload/profile.js";
 import type { Standing } from "../state.js";
 import type { Governance } from "./declared.js";
@@ -72,6 +73,11 @@ export interface Unheard {
   since: bigint | undefined;
 }
 
+/** An organisation that cannot be heard, and the decider's recognitions of it, in their order, where they count. */
+export interface Silence extends Unheard {
+  recognitions: Recognition[];
+}
+
 /** All that a verdict depends on. */
 export interface Case {
   request: Request;
@@ -81,7 +87,7 @@ export interface Case {
   evidence: Evidence[];
   findings: Finding[];
   /** Organisations that cannot be heard, in the order of their ids, with when each was last confirmed, if it ever was. */
-  unheard: Unheard[];
+  unheard: Silence[];
   /** What governs the action besides profiles. */
   governance: Governance;
 }

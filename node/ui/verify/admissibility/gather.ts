@@ -9,13 +9,13 @@ import { type EdgeKind, edgesOf, keyOf, sortable } from "../lineage/edges.js";
 import { type Reached, reach } from "../lineage/reach.js";
 import { Membership } from "../membership.js";
 import type { Decision } from "../payload/actuation.js";
-import type { Charter } from "../payload/mesh.js";
+import type { Charter, Recognition } from "../payload/mesh.js";
 import { matches } from "../payload/parts.js";
 import { EDGES } from "../payload/profile.js";
 import type { OrganisationState, Verified } from "../state.js";
 import { since } from "../times.js";
 import { governance } from "./declared.js";
-import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Term, Unheard } from "./evidence.js";
+import type { Case, Crossing, DeclaredProfile, Evidence, Finding, Silence, Term } from "./evidence.js";
 
 /** What a decider knew of one chain. */
 export interface Known {
@@ -145,14 +145,22 @@ class Context {
   }
 
   /** Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known. */
-  unheard(): Unheard[] {
+  unheard(): Silence[] {
     const stale = [...this.knowledge].filter(([organisation, known]) => this.stale(organisation, known) !== undefined);
     const found = new Map(stale.map(([organisation, { confirmed }]): [Hex, bigint | undefined] => [organisation, confirmed]));
     for (const { organisation, answer } of this.decision.inquiries) {
       if (!this.knowledge.has(organisation) && isInVain(answer)) found.set(organisation, answer.value.since);
     }
     const inOrder = [...found].sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
-    return inOrder.map(([organisation, since]) => ({ organisation, since }));
+    return inOrder.map(([organisation, since]) => ({ organisation, since, recognitions: this.recognitionsOf(organisation) }));
+  }
+
+  /** Those by which an organisation's silence counts; none by the rule of former decisions. */
+  private recognitionsOf(organisation: Hex): Recognition[] {
+    if (this.decision.silence === "named") return [];
+    const own = this.knowledge.get(this.decider)?.standing ?? [];
+    const all = own.flatMap(({ payload }) => (payload.kind === "recognition" ? [payload.says] : []));
+    return all.filter((one) => one.organisation === organisation);
   }
 
   /** Since when an organisation that was asked in vain was not heard of. */

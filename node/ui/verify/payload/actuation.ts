@@ -56,6 +56,8 @@ export const decision = shape.record({
   activation: shape.required(shape.id),
   basis: shape.required(shape.list(basis)),
   inquiries: shape.many(inquiry),
+  // Whose silence leaves a requirement unknown.
+  silence: shape.otherwise(shape.oneOf(["named", "recognised"]), "named"),
   evidence: shape.required(
     shape.list(
       shape.record({

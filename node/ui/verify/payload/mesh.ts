@@ -96,6 +96,8 @@ const recognitionFields = shape.record({
   withdrawn: shape.otherwise(shape.bool, false),
 });
 
+export type Recognition = ReturnType<typeof recognitionFields>;
+
 export const recognition: typeof recognitionFields = (value, where) => {
   const found = recognitionFields(value, where);
   const { claims, roles } = found;
