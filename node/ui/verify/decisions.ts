@@ -2,8 +2,7 @@
  * Decisions, computed anew from what they say they rest on: heads, profiles, evidence, request and time. The verdict that
  * follows has to be the one that is recorded, byte for byte.
  *
- * Only where a profile has an expression beyond what is read here, and evidence to look into, or where evidence is for the
- * parties of an agreement, that is left open.
+ * Only where a profile has an expression beyond what is read here, and evidence to look into, that is left open.
  */
 
 import { evaluate } from "./admissibility/evaluate.js";

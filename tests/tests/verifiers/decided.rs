@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use counterfoil_protocol::actuation::{Mode, Reversibility};
 use counterfoil_protocol::admissibility::{
-    Composition, Decision, EvidenceRef, Profile, Requirement, Rule, SilenceRule,
+    Composition, Decision, EvidenceRef, Profile, Requirement, Rule, SilenceRule, Verdict,
 };
 use counterfoil_protocol::bundle::{Outcome, Wanted, verify, write};
 use counterfoil_protocol::codec::{self, Value};
@@ -28,6 +28,8 @@ struct Decided {
     bundle: Vec<u8>,
     /// By statement, what was done to it; nothing where it is honest.
     decisions: BTreeMap<String, Option<&'static str>>,
+    /// How often honest ones were about what is for the parties of an agreement: accepted, and refused for that.
+    crossed: [usize; 2],
 }
 
 fn decided(seed: u64) -> Decided {
@@ -35,11 +37,19 @@ fn decided(seed: u64) -> Decided {
     let mut world = World::new(seed, &mut dice);
     let mut decisions = BTreeMap::new();
     let mut about: Vec<StatementId> = Vec::new();
+    let mut crossed = [0; 2];
     for _ in 0..ROUNDS {
         let (mut profiles, composition) = profiles(&mut dice);
         name_some(&mut dice, &mut profiles, &ids(&world));
         world.activate(&mut dice, &profiles, composition);
         let Ok(honest) = world.decide(&mut dice) else { continue };
+        let verdict: Verdict = codec::decode(&honest.verdict.0, PAYLOAD_BYTES_MAX).unwrap();
+        let requirements = verdict.profiles.iter().flat_map(|profile| profile.requirements.values());
+        for one in requirements.flat_map(|requirement| &requirement.considered) {
+            let is_limited = world.limited.contains(&one.statement);
+            crossed[0] += usize::from(is_limited && one.refused.is_empty());
+            crossed[1] += usize::from(one.refused.iter().any(|why| why.code == "agreement"));
+        }
         for n in 0..=LIES {
             let mut said = honest.clone();
             let what = (n > 0).then(|| lie(&mut dice, &world, &mut said));
@@ -49,7 +59,7 @@ fn decided(seed: u64) -> Decided {
             }
         }
     }
-    Decided { bundle: write(&world.close(&mut dice), &Wanted::lineage(&about)).unwrap(), decisions }
+    Decided { bundle: write(&world.close(&mut dice), &Wanted::lineage(&about)).unwrap(), decisions, crossed }
 }
 
 /// Makes a decision say what does not follow, or might not; says what was done.
@@ -300,6 +310,8 @@ fn decisions_honest_and_not() {
     assert!(unread > 0 && unread * 8 < total, "{unread}");
     assert_eq!(modes.len(), 4, "{modes:?}");
     assert!(refused.len() >= 14, "{refused:?}");
+    let crossed = |which: usize| worlds.iter().map(|world| world.crossed[which]).sum::<usize>();
+    assert!(crossed(0) > 0 && crossed(1) > 0, "{} {}", crossed(0), crossed(1));
 }
 
 /// A composition whose sets are beyond the bound of work: each sum of weights is another one.
@@ -347,8 +359,7 @@ fn a_verdict_beyond_the_bound_of_work() {
     let mut beyond = 0;
     for _ in 0..6 {
         let Ok(honest) = world.decide(&mut dice) else { continue };
-        let verdict: counterfoil_protocol::admissibility::Verdict =
-            codec::decode(&honest.verdict.0, PAYLOAD_BYTES_MAX).unwrap();
+        let verdict: Verdict = codec::decode(&honest.verdict.0, PAYLOAD_BYTES_MAX).unwrap();
         beyond += usize::from(verdict.sufficient_count.is_none() && verdict.missing_count.is_none());
         about.extend(world.record(&honest));
         let mut counted = honest.clone();

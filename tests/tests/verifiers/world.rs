@@ -26,12 +26,12 @@ use counterfoil_protocol::ids::{
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::lineage::{EdgeKind, Recall};
 use counterfoil_protocol::mesh::{
-    Admission, Ballot, Charter, Link, LinkTarget, OnFork, Recognition, Relation,
+    Acceptance, Admission, Agreement, Ballot, Charter, Link, LinkTarget, OnFork, Recognition, Relation,
 };
 use counterfoil_protocol::observation::{
     ArtifactDigest, Metric, Observation, Source, SourceSignature, Subject,
 };
-use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Verified};
+use counterfoil_protocol::statement::{Draft, Endorsed, Kind, Payload, Verified, Visibility};
 use counterfoil_protocol::test_support::draft;
 use counterfoil_protocol::test_support::mesh::{Chain, Mesh};
 use counterfoil_protocol::weighting::{Dimension, Ppm, Rubric};
@@ -121,7 +121,7 @@ impl Member {
                 ]),
                 role: dice.pick(&["steward", "assessor", "assessor/é"]).into(),
                 scopes: vec![Scope::everything()],
-                jurisdictions: vec![],
+                jurisdictions: if n < 2 { dice.some(3, &["UK".to_owned(), "EU".into()]) } else { vec![] },
                 competence: vec![],
                 not_before: Timestamp(0),
                 expires: None,
@@ -163,6 +163,10 @@ impl Member {
     /// Says something with one of the keys.
     fn say<T: serde::Serialize>(&mut self, dice: &mut Dice, kind: Kind, payload: &T) -> StatementId {
         let draft = draft(Some(self.id()), kind, payload);
+        self.sign_with_some_key(dice, draft)
+    }
+
+    fn sign_with_some_key(&mut self, dice: &mut Dice, draft: Draft) -> StatementId {
         let key = dice.pick(&[0, 1, 2, 3]);
         let key = self.keys.get(key).unwrap_or(&self.chain.organisation.authority_key);
         let statement = draft.sign(key).unwrap();
@@ -207,6 +211,10 @@ pub(crate) struct World {
     pub(crate) members: Vec<Member>,
     mesh: MeshId,
     witnesses: Vec<(OrganisationId, Arc<SecretKey>)>,
+    /// Agreements, and one that there is not.
+    agreements: Vec<StatementId>,
+    /// What was said to the parties of one alone.
+    pub(crate) limited: BTreeSet<StatementId>,
     /// What is decided next, and the override of it, if there is one.
     request: Request,
     overriding: Option<StatementId>,
@@ -234,10 +242,60 @@ impl World {
         let witnesses = members.iter().map(|one| (one.id(), one.chain.organisation.witness_key.clone()));
         let witnesses = witnesses.collect();
         let request = request(dice);
-        let mut world = Self { members, mesh, witnesses, request, overriding: None };
+        let mut world = Self {
+            members,
+            mesh,
+            witnesses,
+            agreements: Vec::new(),
+            limited: BTreeSet::new(),
+            request,
+            overriding: None,
+        };
+        world.agree(dice, &ids);
         world.observe(dice);
         world.relate(dice, &ids);
         world
+    }
+
+    /// Some propose what may cross between whom; others accept, or withdraw, or say nothing.
+    fn agree(&mut self, dice: &mut Dice, ids: &[OrganisationId]) {
+        for _ in 0..4 {
+            let mut parties = dice.pick(&[vec![0, 3], vec![1, 3], vec![2, 3], vec![0, 1, 3], vec![0, 1]]);
+            let by = if dice.once_in(8) { 2 } else { dice.pick(&parties) };
+            let until = dice.chance(3, |dice| Timestamp(NOW + dice.pick(&[1, DAY])));
+            let mut agreement = Agreement {
+                parties: parties.iter().map(|n| ids[*n]).collect(),
+                kinds: vec![dice.pick(&[
+                    Kind::Observation,
+                    Kind::Observation,
+                    Kind::Observation,
+                    Kind::Link,
+                ])],
+                subjects: dice.some(3, &["name:model".to_owned(), "name:*".into(), "sha256:*".into()]),
+                jurisdictions: dice.some(3, &["EU".to_owned(), "UK".into()]),
+                from: Timestamp(NOW - dice.pick(&[DAY, DAY, 0]) + dice.pick(&[0, 0, 0, 1])),
+                until,
+                link_answer_s: None,
+                purpose: String::new(),
+            };
+            agreement.parties.sort();
+            let agreed = self.members[by].say(dice, Kind::Agreement, &agreement);
+            self.agreements.push(agreed);
+            parties.retain(|n| *n != by);
+            for n in parties {
+                for withdrawn in [dice.once_in(8), true, false] {
+                    if dice.once_in(8) {
+                        break;
+                    }
+                    let acceptance = Acceptance { agreement: agreed, withdrawn };
+                    self.members[n].say(dice, Kind::Acceptance, &acceptance);
+                    if !dice.once_in(4) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.agreements.push(StatementId::from_bytes([6; 32]));
     }
 
     fn observe(&mut self, dice: &mut Dice) {
@@ -247,7 +305,11 @@ impl World {
                 for _ in 0..3 {
                     let known: Vec<StatementId> = said.iter().map(|(_, id, _)| *id).collect();
                     let observation = observation(dice, &known);
-                    let id = self.members[n].say(dice, Kind::Observation, &observation);
+                    let plain = draft(Some(self.members[n].id()), Kind::Observation, &observation);
+                    let agreement = dice.chance(3, |dice| dice.pick(&self.agreements));
+                    let visibility = agreement.map_or(plain.visibility, Visibility::Parties);
+                    let id = self.members[n].sign_with_some_key(dice, Draft { visibility, ..plain });
+                    self.limited.extend(agreement.map(|_| id));
                     said.push((n, id, observation.subjects));
                 }
             }

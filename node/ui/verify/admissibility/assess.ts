@@ -104,6 +104,7 @@ function refusals(time: bigint, requirement: Requirement, item: Evidence, recall
   refuse(kinds.length > 0 && !kinds.includes(item.kind), "kind", "the signer is not of a kind asked for");
   const isUnrecognised = !requirement.unrecognised && item.recognition === "unrecognised";
   refuse(isUnrecognised, "unrecognised", `no recognition covers role ${role} for this claim`);
+  refuse(item.barred !== undefined, "agreement", item.barred ?? "");
   refuse(standing === "unknown", "unknown-standing", "how the signer stands is not known");
   const hasFallen = standing !== "in-force" && standing !== "unknown";
   refuse(hasFallen, "standing", `the signer's credential is ${STANDING[standing]}`);

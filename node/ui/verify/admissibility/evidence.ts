@@ -51,6 +51,8 @@ export interface Evidence extends Crossing {
   stale: bigint | undefined;
   /** Since when its organisation, where it was asked, is unreachable, if what is known of its chain is too old. */
   unreachable: bigint | undefined;
+  /** Why the agreement that it is limited to does not let it be used. */
+  barred: string | undefined;
 }
 
 export interface Finding {

@@ -1,8 +1,8 @@
 /** From the chains under the heads that a decider knew, and the statements that it weighed, to the case that it decided. */
 
+import { Agreements } from "../agreements.js";
 import type { Hex } from "../bytes.js";
 import type { Seen } from "../cosignature.js";
-import { Unread } from "../expression/syntax.js";
 import { show } from "../ids.js";
 import { isStanding } from "../kind.js";
 import { type EdgeKind, edgesOf, keyOf, sortable } from "../lineage/edges.js";
@@ -10,7 +10,8 @@ import { type Reached, reach } from "../lineage/reach.js";
 import { Membership } from "../membership.js";
 import type { Decision } from "../payload/actuation.js";
 import type { Charter, Recognition } from "../payload/mesh.js";
-import { matches } from "../payload/parts.js";
+import type { Credential } from "../payload/identity.js";
+import { type Subject, matches } from "../payload/parts.js";
 import { EDGES } from "../payload/profile.js";
 import type { OrganisationState, Verified } from "../state.js";
 import { since } from "../times.js";
@@ -83,6 +84,7 @@ function isInVain(answer: Answer): answer is Extract<Answer, { kind: "silent" | 
 /** What holds for all evidence of a case. */
 class Context {
   private readonly membership: Membership | undefined;
+  private readonly agreements: Agreements;
   /** How old a chain's last confirmation may be, in seconds. */
   private readonly limit: bigint | undefined;
 
@@ -94,6 +96,7 @@ class Context {
     const standing = [...knowledge.values()].flatMap((known) => known.standing);
     const charter = charterOf(decision.mesh, standing);
     this.membership = charter === undefined ? undefined : new Membership(decision.mesh ?? "", charter, standing);
+    this.agreements = new Agreements(standing);
     this.limit = this.membership?.terms["freshness-s"];
   }
 
@@ -106,9 +109,6 @@ class Context {
     }
     if (payload.kind !== "observation" || signatory === "root") return undefined;
     const observation = payload.says;
-    if (statement.header.agreement !== undefined && organisation !== this.decider) {
-      throw new Unread("evidence for the parties of an agreement");
-    }
     const path = shortest(observation.subjects.flatMap((subject) => {
       const found = reached.get(sortable(keyOf(subject)));
       return found === undefined ? [] : [found];
@@ -135,7 +135,23 @@ class Context {
       parent: known.state.description.parent,
       stale,
       unreachable: stale !== undefined ? this.unreachableSince(organisation) : undefined,
+      barred: this.barred(organisation, known, statement, observation.subjects, authority.credential),
     };
+  }
+
+  /** Why the decider may not use what was said to the parties of an agreement, where it may not. */
+  private barred(
+    author: Hex,
+    { state }: Known,
+    { header }: Verified["statement"],
+    subjects: Subject[],
+    credential: Credential,
+  ): string | undefined {
+    if (header.agreement === undefined || author === this.decider) return undefined;
+    const ofCredential = credential.jurisdictions;
+    const jurisdictions = ofCredential.length > 0 ? ofCredential : state.description.jurisdictions;
+    const what = { author, reader: this.decider, kind: header.kind, subjects, jurisdictions };
+    return this.agreements.outside(header.agreement, this.decision.time, what);
   }
 
   /** How long ago a chain was last confirmed, in seconds, where that is too long to rely on. */

@@ -123,6 +123,8 @@ const agreementFields = shape.record({
   purpose: shape.otherwise(shape.text, ""),
 });
 
+export type Agreement = ReturnType<typeof agreementFields>;
+
 export const agreement: typeof agreementFields = (value, where) => {
   const found = agreementFields(value, where);
   const { parties, kinds, subjects, jurisdictions, from, until, purpose } = found;
