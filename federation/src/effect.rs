@@ -13,6 +13,7 @@ use counterfoil_protocol::statement::{Refusal, Verified};
 
 use crate::message::{Announcement, Request, Response, Topic};
 use crate::outbox::Ticket;
+use crate::whereabouts::Located;
 
 /// Names a caller's wish to append, so that its answer finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -266,6 +267,22 @@ pub enum Effect {
         gather: GatherId,
         /// Organisation by organisation.
         inquiries: Vec<Inquiry>,
+    },
+    /// Answer, out of the store, where these statements stand.
+    Locate {
+        /// Which request.
+        channel: ChannelId,
+        /// The statements.
+        statements: Vec<StatementId>,
+        /// Who asks, and what it may read.
+        audience: Box<Audience>,
+    },
+    /// What members said of statements that are looked for. Everything that came is on disk.
+    Located {
+        /// Which gathering.
+        gather: GatherId,
+        /// Organisation by organisation.
+        answers: Vec<Located>,
     },
     /// Say which entries of a chain, from a position on, are here as digests alone.
     Lacking {

@@ -92,7 +92,7 @@ pub struct Engine {
     pub(crate) crossing: Crossing,
     /// Organisations with which exchange is paused.
     pub(crate) paused: BTreeSet<OrganisationId>,
-    /// Decisions that wait for evidence.
+    /// Decisions that wait for evidence, and lineages that wait for statements.
     pub(crate) gatherings: BTreeMap<GatherId, Gathering>,
     /// Peers that are being connected for them.
     pub(crate) reaching: Reaching,
@@ -290,6 +290,7 @@ impl Engine {
             Input::Proven { organisation, consistency } => self.proven(&organisation, consistency.as_ref()),
             Input::Pause { organisation, paused } => self.pause(now, organisation, paused),
             Input::Gather { gather, about, wait_ms } => self.gather(now, gather, about, wait_ms),
+            Input::Locate { gather, statements, wait_ms } => self.locate(now, gather, statements, wait_ms),
             Input::Lacking { organisation, entries } => self.lacking(&organisation, entries),
             Input::Heard { peer, gossip, topic, bytes } => self.heard(now, peer, gossip, topic, &bytes),
             Input::Wake => {}

@@ -22,15 +22,24 @@ use counterfoil_protocol::statement::{Kind, Statement};
 
 use crate::effect::{ChannelId, Effect, GatherId};
 use crate::engine::{Engine, announcement};
-use crate::message::{Bearing, Request, Response};
+use crate::message::{Bearing, Request, Response, Whereabout};
 use crate::peer::Purpose;
 use crate::replica::Replica;
 use crate::sync::Told;
 use crate::time::Millis;
 
+/// What the members are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// What in their chains bears on these subjects.
+    Evidence(Vec<Subject>),
+    /// Which of these statements they have.
+    Statements(BTreeSet<StatementId>),
+}
+
 /// How far it has come with one organisation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// Nobody of it is connected.
     Unreachable,
     /// It is still to be asked.
@@ -41,6 +50,8 @@ enum Stage {
     Refused,
     /// It has a chain of this size, in which these places bear on the subjects.
     Answered(TreeSize, Vec<Position>),
+    /// It has these of the statements that are looked for, and is still to be asked for these chains.
+    Located { places: Vec<Whereabout>, chains: BTreeSet<OrganisationId> },
 }
 
 /// One organisation in one gathering.
@@ -51,10 +62,10 @@ struct Ask {
     before: TreeSize,
 }
 
-/// One decision's gathering.
+/// One decision's gathering, or one lineage's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gathering {
-    about: Vec<Subject>,
+    question: Question,
     pub(crate) until: Millis,
     asks: BTreeMap<OrganisationId, Ask>,
 }
@@ -62,6 +73,12 @@ pub(crate) struct Gathering {
 impl Engine {
     /// Somebody is about to decide about these subjects, and waits for `wait_ms` at most.
     pub(crate) fn gather(&mut self, now: Millis, gather: GatherId, about: Vec<Subject>, wait_ms: u64) {
+        let about = about.into_iter().take(self.config.about_max).collect();
+        self.ask_members(now, gather, Question::Evidence(about), wait_ms);
+    }
+
+    /// Asks every other member, and waits for `wait_ms` at most.
+    pub(crate) fn ask_members(&mut self, now: Millis, gather: GatherId, question: Question, wait_ms: u64) {
         let members = self.membership.as_ref().map(|membership| membership.members()).unwrap_or_default();
         let others = members.iter().filter(|member| **member != self.me && !self.is_quarantined(member));
         let mut asks = BTreeMap::new();
@@ -76,8 +93,7 @@ impl Engine {
             let unpaused: Vec<OrganisationId> = unpaused.map(|(other, _)| *other).collect();
             self.reach(now, &unpaused);
         }
-        let about = about.into_iter().take(self.config.about_max).collect();
-        self.gatherings.insert(gather, Gathering { about, until, asks });
+        self.gatherings.insert(gather, Gathering { question, until, asks });
     }
 
     fn size_of(&self, organisation: &OrganisationId) -> TreeSize {
@@ -90,13 +106,23 @@ impl Engine {
         let open: Vec<GatherId> = self.gatherings.keys().copied().collect();
         for gather in open {
             self.ask_for(now, gather);
+            self.fetch_located(now, gather);
             let is_over = self.gatherings.get(&gather).is_some_and(|one| {
                 one.until <= now || one.asks.iter().all(|(other, ask)| self.is_settled(other, ask))
             });
             if is_over && let Some(gathering) = self.gatherings.remove(&gather) {
-                let inquiries = gathering.asks.iter().map(|(other, ask)| self.inquiry(other, ask)).collect();
-                // What has come is on disk when the decision looks.
-                self.outbox.after_writes(Effect::Gathered { gather, inquiries });
+                // What has come is on disk when whoever asked looks.
+                let asks = gathering.asks.iter();
+                self.outbox.after_writes(match gathering.question {
+                    Question::Evidence(_) => {
+                        let inquiries = asks.map(|(other, ask)| self.inquiry(other, ask)).collect();
+                        Effect::Gathered { gather, inquiries }
+                    }
+                    Question::Statements(_) => {
+                        let answers = asks.map(|(other, ask)| self.located(other, &ask.stage)).collect();
+                        Effect::Located { gather, answers }
+                    }
+                });
             }
         }
     }
@@ -112,8 +138,14 @@ impl Engine {
                 }
                 continue;
             };
-            let Some(about) = self.gatherings.get(&gather).map(|one| one.about.clone()) else { return };
-            if self.send(now, &key, Purpose::Evidence(gather, other), Request::Evidence { about }) {
+            let Some(gathering) = self.gatherings.get(&gather) else { return };
+            let request = match &gathering.question {
+                Question::Evidence(about) => Request::Evidence { about: about.clone() },
+                Question::Statements(ids) => {
+                    Request::Whereabouts { statements: ids.iter().copied().collect() }
+                }
+            };
+            if self.send(now, &key, Purpose::Evidence(gather, other), request) {
                 self.set_stage(gather, &other, Stage::Asked);
             }
         }
@@ -124,9 +156,39 @@ impl Engine {
         self.peers.values().any(|peer| peer.organisation.is_none_or(|speaks_for| speaks_for == *organisation))
     }
 
-    fn set_stage(&mut self, gather: GatherId, other: &OrganisationId, stage: Stage) {
+    pub(crate) fn set_stage(&mut self, gather: GatherId, other: &OrganisationId, stage: Stage) {
         if let Some(ask) = self.gatherings.get_mut(&gather).and_then(|one| one.asks.get_mut(other)) {
             ask.stage = stage;
+        }
+    }
+
+    /// Chains that members are still to be asked for, because something that is looked for stands there.
+    pub(crate) fn located_chains(&self, gather: GatherId) -> Vec<(OrganisationId, OrganisationId)> {
+        let asks = self.gatherings.get(&gather).into_iter().flat_map(|gathering| &gathering.asks);
+        let chains = asks.flat_map(|(other, ask)| match &ask.stage {
+            Stage::Located { places, chains } => {
+                let open = chains.iter().filter(|chain| {
+                    places.iter().any(|place| place.organisation == **chain && self.is_to_come(place))
+                });
+                open.map(|chain| (*other, *chain)).collect()
+            }
+            _ => Vec::new(),
+        });
+        chains.collect()
+    }
+
+    /// A member was asked for a chain.
+    pub(crate) fn located_chain_asked(
+        &mut self,
+        gather: GatherId,
+        other: &OrganisationId,
+        chain: &OrganisationId,
+    ) {
+        let gathering = self.gatherings.get_mut(&gather);
+        if let Some(Ask { stage: Stage::Located { chains, .. }, .. }) =
+            gathering.and_then(|gathering| gathering.asks.get_mut(other))
+        {
+            chains.remove(chain);
         }
     }
 
@@ -136,6 +198,7 @@ impl Engine {
             Stage::Unreachable | Stage::Refused => true,
             Stage::Waiting | Stage::Asked => false,
             Stage::Answered(size, _) => self.size_of(other) >= *size && !self.crossing.is_searching(other),
+            Stage::Located { places, .. } => self.have_come(places),
         }
     }
 
@@ -145,7 +208,7 @@ impl Engine {
         let answer = match &ask.stage {
             Stage::Unreachable | Stage::Waiting => InquiryAnswer::Unreachable { since },
             Stage::Asked => InquiryAnswer::Silent { since },
-            Stage::Refused => InquiryAnswer::Refused,
+            Stage::Refused | Stage::Located { .. } => InquiryAnswer::Refused,
             Stage::Answered(_, places) => {
                 let here = self.size_of(other);
                 let new = places.iter().filter(|place| !ask.before.contains(**place));
@@ -185,8 +248,14 @@ impl Engine {
         other: &OrganisationId,
         response: Response,
     ) {
-        let Response::Evidence(Bearing { head, mut places }) = response else {
-            return self.set_stage(gather, other, Stage::Refused);
+        let question = self.gatherings.get(&gather).map(|gathering| &gathering.question);
+        let Bearing { head, mut places } = match (question, response) {
+            (Some(Question::Evidence(_)), Response::Evidence(bearing)) => bearing,
+            (Some(Question::Statements(asked)), Response::Whereabouts(places)) => {
+                let asked = asked.clone();
+                return self.whereabouts_answered(key, gather, other, &asked, places);
+            }
+            _ => return self.set_stage(gather, other, Stage::Refused),
         };
         places.truncate(EVIDENCE_MAX);
         // Its head is a hint like any other: what lies under it is fetched, and accepted by proof.

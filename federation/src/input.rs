@@ -102,6 +102,15 @@ pub enum Input {
         /// Longest wait in milliseconds.
         wait_ms: u64,
     },
+    /// Somebody looks for statements that are not here: ask the members who has them.
+    Locate {
+        /// What the result carries.
+        gather: GatherId,
+        /// The statements.
+        statements: BTreeSet<StatementId>,
+        /// Longest wait in milliseconds.
+        wait_ms: u64,
+    },
     /// The store says which entries of a chain are digests alone, in order; none where there are no more.
     Lacking {
         /// Whose chain.

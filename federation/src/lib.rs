@@ -38,6 +38,7 @@
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
 //! | `agreement` | what is for parties alone: who is given it, and how they get it later |
 //! | [`evidence`] | what members are asked for a decision, and how long it waits |
+//! | [`whereabouts`] | statements that are not here: who has them, and that they come |
 //! | `pause` | intentional disconnection from one organisation |
 //! | [`usage`] | what the engine holds, counted |
 //! | [`config`] | validated limits |
@@ -68,6 +69,7 @@ mod sync;
 pub mod time;
 pub mod usage;
 mod vector;
+pub mod whereabouts;
 mod witness;
 
 pub use checked::Checked;

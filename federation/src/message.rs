@@ -167,6 +167,20 @@ pub struct Bearing {
     pub places: Vec<Position>,
 }
 
+/// Where a statement stands, as somebody says who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whereabout {
+    /// The statement.
+    pub statement: StatementId,
+    /// In whose chain.
+    pub organisation: OrganisationId,
+    /// Where in it.
+    pub position: Position,
+    /// Whether the asker may read it.
+    pub open: bool,
+}
+
 /// Statements that were withheld and are no longer: as many of those asked for as the asker may read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -256,6 +270,11 @@ pub enum Request {
         /// What it is about.
         about: Vec<Subject>,
     },
+    /// Asks in which chain, and where, these statements stand.
+    Whereabouts {
+        /// The statements.
+        statements: Vec<StatementId>,
+    },
     /// Asks what the first leaves of a chain give, and for the proof.
     Consistency {
         /// Whose chain.
@@ -332,6 +351,8 @@ pub enum Response {
     Entries(Page),
     /// Answers a question for evidence.
     Evidence(Bearing),
+    /// Answers a question for whereabouts: those of the statements that are here.
+    Whereabouts(Vec<Whereabout>),
     /// Answers a question for withheld statements.
     Revealed(Revealed),
     /// Answers a question for consistency.

@@ -63,7 +63,7 @@ pub enum Purpose {
     Consistency(Box<Suspicion>, String),
     /// To hand over a cosignature.
     Cosigned,
-    /// To learn what this organisation's chain has for a decision.
+    /// To learn what this organisation has for a decision or a lineage.
     Evidence(GatherId, OrganisationId),
     /// To get what was withheld of this organisation's chain.
     Reveal(OrganisationId),

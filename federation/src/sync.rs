@@ -121,6 +121,9 @@ impl Engine {
                 });
             }
             Request::Evidence { about } => self.evidence_asked(now, channel, asker, about),
+            Request::Whereabouts { statements } => {
+                self.whereabouts_asked(now, channel, asker, statements);
+            }
             request @ Request::Reveal { .. } => self.reveal_asked(now, channel, asker, request),
             Request::Cosigned { size, line } => {
                 let response = match self.take_own_cosignature(now, size, &line) {

@@ -7,8 +7,8 @@ mod mutation;
 
 use counterfoil_federation::message::{
     Announcement, Bearing, Carried, Consistency, Entry, GOSSIP_BYTES_MAX, Hint, Introduction,
-    MESSAGE_BYTES_MAX, Page, Placed, Range, RangeAnswer, Request, Response, Revealed, Token, decode_request,
-    decode_response, encode,
+    MESSAGE_BYTES_MAX, Page, Placed, Range, RangeAnswer, Request, Response, Revealed, Token, Whereabout,
+    decode_request, decode_response, encode,
 };
 use counterfoil_protocol::chain::{CompactRange, Hash, LeafDigest};
 use counterfoil_protocol::codec;
@@ -59,6 +59,7 @@ fn requests() -> Vec<Request> {
             positions: vec![Position(5), Position(70_000)],
         },
         Request::Evidence { about: observation("a/b", 1).subjects },
+        Request::Whereabouts { statements: vec![StatementId::from_bytes([1; 32])] },
         Request::Heads { known: None, digest: Bytes([8; 32]), salt: 7, exposed: Vec::new() },
         Request::Ranges {
             salt: 7,
@@ -103,6 +104,12 @@ fn responses() -> Vec<Response> {
             next: Some(Position(70_000)),
         }),
         Response::Evidence(Bearing { head: Box::new(announcement()), places: vec![Position(5)] }),
+        Response::Whereabouts(vec![Whereabout {
+            statement: StatementId::from_bytes([1; 32]),
+            organisation: TestOrganisation::new(1).id(),
+            position: Position(70_000),
+            open: true,
+        }]),
         Response::Noted,
         Response::Refused("not a member".into()),
     ]

@@ -27,6 +27,7 @@ use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::peer::Peer;
 use counterfoil_federation::replica::Replica;
 use counterfoil_federation::store::{consistency, page, revealed};
+use counterfoil_federation::whereabouts::{Located, whereabouts};
 use counterfoil_federation::{Config, Effect, Event, Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, TreeSize};
@@ -105,6 +106,7 @@ enum Message {
     Appends(Batch),
     View(Sender<View>),
     Gather(Vec<Subject>, u64, Sender<Vec<Inquiry>>),
+    Locate(BTreeSet<StatementId>, u64, Sender<Vec<Located>>),
     Listen(Sender<Event>),
     Connect(Outward),
     Stop,
@@ -246,6 +248,7 @@ impl Runtime {
             listeners: Vec::new(),
             waiting: BTreeMap::new(),
             gathering: BTreeMap::new(),
+            locating: BTreeMap::new(),
             next: 0,
             early: BTreeMap::new(),
             next_batch: 0,
@@ -321,6 +324,21 @@ impl Runtime {
         inquiries.recv().map_err(|_| RuntimeError::Stopped)
     }
 
+    /// Asks the other members which of these statements they have, and waits until what may be read is here, but no longer
+    /// than `wait_ms`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Stopped`].
+    pub fn locate(
+        &self,
+        statements: BTreeSet<StatementId>,
+        wait_ms: u64,
+    ) -> Result<Vec<Located>, RuntimeError> {
+        let (reply, answers) = channel();
+        self.inputs.send(Message::Locate(statements, wait_ms, reply)).map_err(|_| RuntimeError::Stopped)?;
+        answers.recv().map_err(|_| RuntimeError::Stopped)
+    }
+
     /// Everything that the engine notifies of from now on.
     ///
     /// # Errors
@@ -381,6 +399,7 @@ struct Driver {
     listeners: Vec<Sender<Event>>,
     waiting: BTreeMap<AppendId, Answer>,
     gathering: BTreeMap<GatherId, Sender<Vec<Inquiry>>>,
+    locating: BTreeMap<GatherId, Sender<Vec<Located>>>,
     next: u64,
     /// Batches of statements that overtook others.
     early: BTreeMap<u64, Batch>,
@@ -431,6 +450,12 @@ impl Driver {
                 self.next = self.next.wrapping_add(1);
                 self.gathering.insert(gather, reply);
                 self.engine.handle(now, Input::Gather { gather, about, wait_ms });
+            }
+            Message::Locate(statements, wait_ms, reply) => {
+                let gather = GatherId(self.next);
+                self.next = self.next.wrapping_add(1);
+                self.locating.insert(gather, reply);
+                self.engine.handle(now, Input::Locate { gather, statements, wait_ms });
             }
             Message::Listen(listener) => self.listeners.push(listener),
             Message::Connect(outward) => self.outward = Some(outward),
@@ -539,6 +564,18 @@ impl Driver {
                 Effect::Find { channel, about, audience, head } => {
                     let organisation = self.engine.organisation();
                     self.wanted(organisation, Read::Bearing { channel, about, audience, head });
+                    Ok(())
+                }
+                Effect::Locate { channel, statements, audience } => {
+                    let organisation = self.engine.organisation();
+                    self.wanted(organisation, Read::Whereabouts { channel, statements, audience });
+                    Ok(())
+                }
+                Effect::Located { gather, answers } => {
+                    if let Some(reply) = self.locating.remove(&gather) {
+                        // Whoever has gone does not wait for the answer.
+                        let _ = reply.send(answers);
+                    }
                     Ok(())
                 }
                 Effect::Gathered { gather, inquiries } => {
@@ -669,6 +706,11 @@ enum Read {
         audience: Box<Audience>,
         head: Box<Announcement>,
     },
+    Whereabouts {
+        channel: ChannelId,
+        statements: Vec<StatementId>,
+        audience: Box<Audience>,
+    },
     Consistency {
         asker: Asker,
         from: TreeSize,
@@ -691,6 +733,9 @@ fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>, inputs: &Syn
             Read::Bearing { channel, about, audience, head } => {
                 let places = bearing(store, &organisation, &about, &audience);
                 (channel, Ok(Response::Evidence(Bearing { head, places })))
+            }
+            Read::Whereabouts { channel, statements, audience } => {
+                (channel, Ok(Response::Whereabouts(whereabouts(store, &statements, &audience))))
             }
             Read::Lacking { from, max } => {
                 let entries = store.lacking(&organisation, from, max).unwrap_or_else(|error| {

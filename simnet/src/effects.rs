@@ -10,6 +10,7 @@ use counterfoil_federation::message::{
 };
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::store::{consistency, page, revealed};
+use counterfoil_federation::whereabouts::whereabouts;
 use counterfoil_protocol::chain::{Head, Notice};
 use counterfoil_protocol::codec;
 use counterfoil_protocol::ids::HeadHash;
@@ -68,6 +69,12 @@ impl World {
                 let places = places.unwrap_or_default();
                 self.respond(index, channel, Response::Evidence(Bearing { head, places }));
             }
+            Effect::Locate { channel, statements, audience } => {
+                let host = self.hosts.get(index);
+                let places = host.map(|host| whereabouts(&host.disk.library(), &statements, &audience));
+                self.respond(index, channel, Response::Whereabouts(places.unwrap_or_default()));
+            }
+            Effect::Located { gather, answers } => self.located.push((index, gather, answers)),
             Effect::Gathered { gather, inquiries } => self.gathered.push((index, gather, inquiries)),
             Effect::Lacking { organisation, from, max } => {
                 let served = self.hosts.get(index).and_then(|host| host.disk.serve(&organisation));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use counterfoil_federation::config::Config;
 use counterfoil_federation::effect::{AppendId, ChannelId, ExchangeId, GatherId};
 use counterfoil_federation::message::{Request, Response};
+use counterfoil_federation::whereabouts::Located;
 use counterfoil_federation::{Checked, Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId};
@@ -93,6 +94,8 @@ pub struct World {
     pub trace: Trace,
     /// What came of gatherings, by host.
     pub gathered: Vec<(usize, GatherId, Vec<Inquiry>)>,
+    /// What came of looking for statements, by host.
+    pub located: Vec<(usize, GatherId, Vec<Located>)>,
     /// Statements that are not for everybody.
     pub limited: Limited,
     /// Where each head arrived first, of organisations that are watched.
@@ -135,6 +138,7 @@ impl World {
             history: History::default(),
             trace: Trace::default(),
             gathered: Vec::new(),
+            located: Vec::new(),
             limited: Limited::default(),
             arrivals: BTreeMap::new(),
             watched: BTreeSet::new(),

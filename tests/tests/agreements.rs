@@ -1,6 +1,12 @@
-//! Three organisations in three real processes: two agree on what crosses between them, and the third never gets it.
+//! Three organisations in three real processes: two agree on what crosses between them, and the third never gets it; and
+//! what a lineage says of what is not here.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails this way says where"
+)]
 
 use std::path::Path;
 
@@ -205,4 +211,111 @@ fn a_pause_ends_with_a_report_of_what_came_and_what_is_open() {
     assert_eq!(report[0]["came"]["recall"], json!(1));
     assert_eq!(report[0]["withheld"], json!(0));
     assert_eq!(customer.run(&["show", &second]).unwrap()["statement"], json!(second));
+}
+
+/// The first node of a lineage with this id, and the states of the edges that lead to it.
+fn found(lineage: &Value, id: &str) -> (Value, Vec<String>) {
+    let node = lineage["nodes"].as_array().unwrap().iter().find(|node| node["node"] == id).unwrap().clone();
+    let edges = lineage["edges"].as_array().unwrap().iter().filter(|edge| edge["to"] == id);
+    (node, edges.map(|edge| edge["state"].as_str().unwrap().to_owned()).collect())
+}
+
+/// What each member said of a statement that was not here, by its name.
+fn said(node: &Value, name: &str) -> Value {
+    let mut asked = node["asked"].as_array().unwrap().iter();
+    asked.find(|one| one["name"] == name).unwrap()["answer"].clone()
+}
+
+/// A statement of the supplier's that rests on one of the stranger's, which the customer lacks: exchange between those two
+/// is paused.
+fn parted(folder: &Path) -> (Vec<Process>, String, String) {
+    let (nodes, _) = mesh(folder);
+    let [supplier, customer, stranger] = &nodes[..] else { panic!("three nodes") };
+    customer.run(&["sync", "pause", "stranger"]).unwrap();
+    let source = observe(stranger, folder, "data", &[]);
+    supplier.until(&["show", &source], |view| view["statement"] == json!(source)).unwrap();
+    let model = observe(supplier, folder, "model", &["--derived-from", &source]);
+    customer.until(&["show", &model], |view| view["statement"] == json!(model)).unwrap();
+    (nodes, source, model)
+}
+
+#[test]
+fn what_a_lineage_names_and_is_not_here_is_fetched_from_whoever_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, source, model) = parted(folder.path());
+    let [_, customer, _] = &nodes[..] else { panic!("three nodes") };
+    // Nobody asked, and then everybody: whoever has it says so, and a pause is a pause.
+    let (node, edges) = found(&customer.run(&["trace", &model, "--wait", "0"]).unwrap(), &source);
+    assert_eq!((&node["state"], edges), (&json!("missing"), vec!["missing".to_owned()]));
+    assert_eq!((&node["why"], node.get("asked")), (&json!(format!("{source} is not here")), None));
+    let (node, edges) = found(&customer.run(&["trace", &model]).unwrap(), &source);
+    assert_eq!((&node["state"], edges), (&json!("missing"), vec!["missing".to_owned()]));
+    assert_eq!((said(&node, "supplier"), said(&node, "stranger")), (json!("has"), json!("paused")));
+    assert!(node["why"].as_str().unwrap().contains("of stranger, as supplier says"), "{node}");
+    assert!(node["why"].as_str().unwrap().contains("sync resume"), "{node}");
+
+    // Asked once, without waiting for it to come by itself: the answer is whole.
+    customer.run(&["sync", "resume", "stranger"]).unwrap();
+    let (node, edges) = found(&customer.run(&["trace", &model]).unwrap(), &source);
+    assert_eq!((&node["state"], edges), (&json!("verified"), vec!["verified".to_owned()]), "{node}");
+    assert_eq!((&node["organisation"], &node["kind"]), (&json!("stranger"), &json!("observation")));
+    // It is here now, with a place and a proof like any other.
+    assert_eq!(customer.run(&["show", &source]).unwrap()["name"], "stranger");
+    let path = customer.run(&["path", &model, &source]).unwrap();
+    assert_eq!(found(&path, &source).1, ["verified"]);
+}
+
+#[test]
+fn what_nobody_who_is_there_has_is_missing_and_says_who_could_not_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, source, model) = parted(folder.path());
+    let [supplier, customer, stranger] = &nodes[..] else { panic!("three nodes") };
+    stranger.kill().unwrap();
+    supplier.kill().unwrap();
+    customer.run(&["sync", "resume", "stranger"]).unwrap();
+    for command in [["trace", model.as_str()], ["impact", source.as_str()]] {
+        let (node, _) = found(&customer.run(&command).unwrap(), &source);
+        assert_eq!(node["state"], "missing");
+        for name in ["supplier", "stranger"] {
+            assert_eq!(said(&node, name), "unreachable", "{node}");
+        }
+        let why = node["why"].as_str().unwrap();
+        assert!(why.contains("cannot be reached: ") && why.contains("last heard at"), "{why}");
+    }
+    // Its author stays away; somebody else has it.
+    supplier.start().unwrap();
+    let whole =
+        customer.until(&["trace", &model], |lineage| found(lineage, &source).0["state"] == "verified");
+    assert_eq!(found(&whole.unwrap(), &source).1, ["verified"]);
+    assert_eq!(found(&customer.run(&["impact", &source]).unwrap(), &model).0["state"], "verified");
+}
+
+#[test]
+fn what_no_agreement_lets_cross_is_withheld_in_a_lineage_and_says_who_withholds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, _) = mesh(folder.path());
+    let [supplier, customer, stranger] = &nodes[..] else { panic!("three nodes") };
+    let agreement = id(&supplier.run(&["mesh", "agree", "customer", "--kind", "observation"]).unwrap());
+    customer.until(&["mesh", "agreements"], |all| all[0]["to_accept"] == json!(true)).unwrap();
+    customer.run(&["mesh", "agree", "--accept", &agreement]).unwrap();
+    let limited = ["--visibility", "parties", "--agreement", &agreement];
+    let secret = observe(supplier, folder.path(), "data", &limited);
+    customer.until(&["show", &secret], |view| view["statement"] == json!(secret)).unwrap();
+    let open = observe(customer, folder.path(), "model", &["--derived-from", &secret]);
+    stranger.until(&["show", &open], |view| view["statement"] == json!(open)).unwrap();
+
+    // Both who have it say where it stands, and neither gives it.
+    let lineage = stranger.run(&["trace", &open]).unwrap();
+    let (node, edges) = found(&lineage, &secret);
+    assert_eq!((&node["state"], edges), (&json!("withheld"), vec!["withheld".to_owned()]));
+    assert_eq!((said(&node, "supplier"), said(&node, "customer")), (json!("withholds"), json!("withholds")));
+    let why = node["why"].as_str().unwrap();
+    assert!(why.contains("of supplier, as ") && why.contains("no agreement in force lets this node read it"));
+    let edges = lineage["edges"].as_array().unwrap();
+    assert!(edges.iter().any(|edge| edge["why"].as_str() == Some(why)), "{lineage}");
+    assert!(stranger.run(&["show", &secret]).is_err());
+    // For a party it is whole.
+    let (node, edges) = found(&customer.run(&["trace", &open]).unwrap(), &secret);
+    assert_eq!((&node["state"], edges), (&json!("verified"), vec!["verified".to_owned()]));
+    assert_eq!(node.get("asked"), None, "it was here");
 }

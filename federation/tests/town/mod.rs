@@ -4,20 +4,26 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::convert::Infallible;
 
 use counterfoil_federation::effect::{
     AppendId, Asker, ChannelId, Effect, Event, ExchangeId, GossipId, Judgement, Write,
 };
 use counterfoil_federation::engine::Identity;
+use counterfoil_federation::evidence::EvidenceSource;
 use counterfoil_federation::message::{Entry, Hint, Request, Response, Topic, encode};
 use counterfoil_federation::store::{EntrySource, Snapshot, consistency, page};
+use counterfoil_federation::whereabouts::{Located, whereabouts};
 use counterfoil_federation::{Config, Engine, Input, Millis};
 use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees};
 use counterfoil_protocol::chain::{Hash, SignedNotice};
-use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position};
+use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, StatementId};
 use counterfoil_protocol::keys::{PublicKey, Signer as _};
+use counterfoil_protocol::lineage::Edge;
+use counterfoil_protocol::lineage::graph::EdgeSource;
 use counterfoil_protocol::mesh::{Charter, OnFork};
-use counterfoil_protocol::statement::{Authentic, Kind, Visibility};
+use counterfoil_protocol::observation::SubjectKey;
+use counterfoil_protocol::statement::{Authentic, Kind, Statement, Visibility};
 use counterfoil_protocol::test_support::TestOrganisation;
 
 #[derive(Default)]
@@ -38,9 +44,32 @@ impl EntrySource for Chain {
     }
 }
 
+/// Statements by their ids, as a disk finds them.
+#[derive(Default)]
+struct Shelf(BTreeMap<StatementId, (OrganisationId, Position, Statement)>);
+
+impl EdgeSource for Shelf {
+    type Error = Infallible;
+
+    fn upstream(&self, _: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn downstream(&self, _: &SubjectKey) -> Result<Vec<Edge>, Infallible> {
+        Ok(Vec::new())
+    }
+}
+
+impl EvidenceSource for Shelf {
+    fn find(&self, id: &StatementId) -> Option<(OrganisationId, Position, Statement)> {
+        self.0.get(id).cloned()
+    }
+}
+
 pub(crate) struct Host {
     pub(crate) organisation: TestOrganisation,
     pub(crate) engine: Engine,
+    shelf: Shelf,
     chains: BTreeMap<OrganisationId, Chain>,
     /// What it did since somebody looked.
     log: Vec<String>,
@@ -58,6 +87,8 @@ pub(crate) struct Town {
     next: u64,
     /// Whether gossip and offers are lost.
     pub(crate) deaf: bool,
+    /// What members said of statements that somebody looked for.
+    pub(crate) located: Vec<Vec<Located>>,
 }
 
 /// Three founders of whom two admit, and one cosignature makes a quorum.
@@ -92,12 +123,24 @@ impl Town {
             };
             let snapshot = Snapshot { mesh: Some((mesh, charter.clone())), ..Snapshot::default() };
             let engine = Engine::new(config.clone(), identity, &snapshot, [7; 32]).unwrap();
-            Host { organisation, engine, chains: BTreeMap::new(), log: Vec::new() }
+            let (chains, shelf, log) = (BTreeMap::new(), Shelf::default(), Vec::new());
+            Host { organisation, engine, chains, shelf, log }
         };
         let hosts = organisations.into_iter().map(host).collect();
         let (cut, inputs, channels) = (BTreeSet::new(), VecDeque::new(), BTreeMap::new());
         let now = Millis(1_000_000);
-        let mut town = Self { hosts, now, config, mesh, cut, inputs, channels, next: 0, deaf: false };
+        let mut town = Self {
+            hosts,
+            now,
+            config,
+            mesh,
+            cut,
+            inputs,
+            channels,
+            next: 0,
+            deaf: false,
+            located: Vec::new(),
+        };
         for index in 0..town.hosts.len() {
             town.hosts[index].organisation.opening().into_iter().for_each(|one| town.append(index, one));
         }
@@ -231,6 +274,11 @@ impl Town {
                     }
                 }
             }
+            Effect::Locate { channel, statements, audience } => {
+                let places = whereabouts(&self.hosts[index].shelf, &statements, &audience);
+                self.respond(channel, Response::Whereabouts(places));
+            }
+            Effect::Located { answers, .. } => self.located.push(answers),
             Effect::Lacking { organisation, .. } => {
                 self.inputs.push_back((index, Input::Lacking { organisation, entries: Vec::new() }));
             }
@@ -250,6 +298,8 @@ impl Town {
     fn write(&mut self, index: usize, write: Write) {
         let (organisation, entry, leaf) = match write {
             Write::Statement(verified) => {
+                let place = (verified.organisation(), verified.position(), verified.statement().clone());
+                self.hosts[index].shelf.0.insert(verified.id(), place);
                 let entry = match verified.statement().header().visibility {
                     Visibility::Mesh => Entry::Statement(ByteString(verified.bytes().to_vec())),
                     _ => Entry::Withheld(verified.leaf_digest()),
@@ -299,6 +349,7 @@ fn describe(effect: &Effect) -> String {
                 Request::Consistency { .. } => "consistency".into(),
                 Request::Reveal { .. } => "reveal".into(),
                 Request::Evidence { .. } => "evidence".into(),
+                Request::Whereabouts { statements } => format!("whereabouts of {}", statements.len()),
                 Request::Cosigned { size, .. } => format!("cosigned {size}"),
                 Request::Latest { from: Some(from), seq, .. } => format!("latest {seq} from {from}"),
                 Request::Latest { from: None, seq, .. } => format!("latest {seq}"),
@@ -320,6 +371,7 @@ fn describe(effect: &Effect) -> String {
                 Response::Consistency(_) => "consistency".into(),
                 Response::Revealed(_) => "revealed".into(),
                 Response::Evidence(_) => "evidence".into(),
+                Response::Whereabouts(places) => format!("{} whereabouts", places.len()),
                 Response::Noted => "noted".into(),
                 Response::Refused(why) => format!("refused: {why}"),
             }
@@ -328,6 +380,8 @@ fn describe(effect: &Effect) -> String {
         Effect::Reveal { .. } => "reveal".into(),
         Effect::Find { .. } => "find".into(),
         Effect::Gathered { .. } => "gathered".into(),
+        Effect::Locate { .. } => "locate".into(),
+        Effect::Located { .. } => "located".into(),
         Effect::Lacking { .. } => "lacking".into(),
         Effect::Prove { .. } => "prove".into(),
         Effect::Gossip { topic, .. } => format!("gossip {}", topic.name()),

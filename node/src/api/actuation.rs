@@ -19,9 +19,9 @@ use crate::service::{Node, ServiceError};
 /// Long enough for any peer that is there, and short enough for a caller who waits.
 pub const WAIT_S: u64 = 2;
 /// The longest that a caller may wait.
-const WAIT_S_MAX: u64 = 300;
+pub(super) const WAIT_S_MAX: u64 = 300;
 
-const fn wait_s() -> u64 {
+pub(super) const fn wait_s() -> u64 {
     WAIT_S
 }
 

@@ -1,6 +1,7 @@
 //! Lineages: what rests on what, and how far recalls have come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -9,7 +10,9 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use futures::stream::unfold;
+use serde::Deserialize;
 
+use super::actuation::{WAIT_S_MAX, wait_s};
 use super::routes::{Answered, Shared, call, run};
 use crate::service::Node;
 use crate::service::lineage::Moment;
@@ -23,23 +26,44 @@ pub(super) fn router() -> Router<Arc<Node>> {
         .route("/v1/recalls/{id}", get(recall))
 }
 
-async fn trace(State(node): Shared, Path(text): Path<String>, Query(moment): Query<Moment>) -> Answered {
-    run(node, move |node| node.trace(&text, moment)).await
+/// How a lineage is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    as_of_position: Option<u64>,
+    as_of_time: Option<u64>,
+    /// Seconds to wait at most for what other members have of what is not here; 0 asks nobody.
+    #[serde(default = "wait_s")]
+    wait_s: u64,
 }
 
-async fn impact(State(node): Shared, Path(text): Path<String>, Query(moment): Query<Moment>) -> Answered {
-    run(node, move |node| node.impact(&text, moment)).await
+impl Asked {
+    const fn moment(&self) -> Moment {
+        Moment { as_of_position: self.as_of_position, as_of_time: self.as_of_time }
+    }
+
+    fn wait(&self) -> Duration {
+        Duration::from_secs(self.wait_s.min(WAIT_S_MAX))
+    }
+}
+
+async fn trace(State(node): Shared, Path(text): Path<String>, Query(asked): Query<Asked>) -> Answered {
+    run(node, move |node| node.trace(&text, asked.moment(), asked.wait())).await
+}
+
+async fn impact(State(node): Shared, Path(text): Path<String>, Query(asked): Query<Asked>) -> Answered {
+    run(node, move |node| node.impact(&text, asked.moment(), asked.wait())).await
 }
 
 async fn path(
     State(node): Shared,
     Path((from, to)): Path<(String, String)>,
-    Query(moment): Query<Moment>,
+    Query(asked): Query<Asked>,
 ) -> Answered {
-    run(node, move |node| node.path(&from, &to, moment)).await
+    run(node, move |node| node.path(&from, &to, asked.moment(), asked.wait())).await
 }
 
-/// Everything that rests on something, a line of JSON for each, a page at a time.
+/// Everything here that rests on something, a line of JSON for each, a page at a time. Nobody is asked.
 async fn lines(State(node): Shared, Path(text): Path<String>, Query(moment): Query<Moment>) -> Answered {
     let pages = call(node.clone(), move |node| node.impact_pages(&text, moment)).await?;
     let pages = Arc::new(pages);

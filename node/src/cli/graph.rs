@@ -52,7 +52,9 @@ fn lines(context: &Context, found: &LineageView) {
         let way = node.path.last().map(|kind| format!("{} ", kind.name())).unwrap_or_default();
         context.out.line(format!("{indent}{way}{kind}{id}{who}: {what} [{}]", node.state));
     }
+    let of_nodes = found.nodes.iter().filter_map(|node| node.why.as_deref());
     let mut doubts: Vec<&str> = found.edges.iter().filter_map(|edge| edge.why.as_deref()).collect();
+    doubts.extend(of_nodes);
     doubts.sort_unstable();
     doubts.dedup();
     doubts.iter().for_each(|why| context.out.unknown(why));

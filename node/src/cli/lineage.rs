@@ -11,6 +11,7 @@ use super::client::segment;
 use super::decide::Why;
 use super::graph::{self, Format};
 use super::print::{parse_time, short, time};
+use crate::api::actuation::WAIT_S;
 use crate::api::routes::RecallBody;
 use crate::service::lineage::LineageView;
 use crate::service::read::StatementView;
@@ -42,6 +43,9 @@ struct Asked {
     /// As it was then: a number of statements of the own chain, or a date or time
     #[arg(long, value_name = "POSITION or TIME")]
     as_of: Option<String>,
+    /// Wait at most so long for what other members have of what is not here; 0 asks nobody
+    #[arg(long, value_name = "SECONDS", default_value_t = WAIT_S)]
+    wait: u64,
 }
 
 /// What a statement or subject rests on
@@ -58,8 +62,8 @@ pub(super) struct Trace {
 pub(super) struct Impact {
     /// A statement, or a subject such as sha256:... or name:...
     id: String,
-    /// All of it, however much: one line of JSON for each as it comes
-    #[arg(long, conflicts_with = "format")]
+    /// All of it that is here, however much: one line of JSON for each as it comes
+    #[arg(long, conflicts_with_all = ["format", "wait"])]
     stream: bool,
     #[command(flatten)]
     asked: Asked,
@@ -146,16 +150,17 @@ impl Show {
 
 impl Asked {
     /// What stands behind the address.
-    fn query(&self) -> anyhow::Result<String> {
-        let Some(text) = &self.as_of else { return Ok(String::new()) };
-        Ok(match text.parse::<u64>() {
-            Ok(position) => format!("?as_of_position={position}"),
-            Err(_) => format!("?as_of_time={}", parse_time(text)?),
-        })
+    fn moment(&self) -> anyhow::Result<Option<String>> {
+        let Some(text) = &self.as_of else { return Ok(None) };
+        Ok(Some(match text.parse::<u64>() {
+            Ok(position) => format!("as_of_position={position}"),
+            Err(_) => format!("as_of_time={}", parse_time(text)?),
+        }))
     }
 
     fn answer(&self, context: &Context, path: &str) -> anyhow::Result<()> {
-        let found: LineageView = context.client.get(&format!("{path}{}", self.query()?))?;
+        let moment = self.moment()?.map(|moment| format!("&{moment}")).unwrap_or_default();
+        let found: LineageView = context.client.get(&format!("{path}?wait_s={}{moment}", self.wait))?;
         graph::print(context, &found, self.format)
     }
 }
@@ -170,7 +175,8 @@ impl Impact {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<()> {
         let path = format!("/v1/impact/{}", segment(&self.id));
         if self.stream {
-            let path = format!("{path}/lines{}", self.asked.query()?);
+            let moment = self.asked.moment()?.map(|moment| format!("?{moment}")).unwrap_or_default();
+            let path = format!("{path}/lines{moment}");
             return context.client.copy(&path, &mut std::io::stdout().lock());
         }
         self.asked.answer(context, &path)

@@ -1,19 +1,20 @@
 //! Lineage: what something rests on, what rests on it, and the way between two things; now or as of an earlier moment.
+//! What is named on the way and is not here is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use counterfoil_protocol::identity::Standing;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::lineage::index::{AsOf, Direction, Index, NodeNumber, Reached};
 use counterfoil_protocol::lineage::{Edge, EdgeKind};
-use counterfoil_protocol::mesh::Answer;
 use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload};
 use serde::{Deserialize, Serialize};
 
+use super::missing::{AskedOf, Sought};
+use super::proven::{ProofState, Proofs};
 use super::read::{NODES_MAX, statement_view};
-use super::{Blame, Node, ServiceError, is_covered};
-use crate::runtime::View;
+use super::{Blame, Node, ServiceError};
 use crate::store::StoredEntry;
 
 /// A walk through the lineage, or a path in it.
@@ -29,33 +30,6 @@ pub struct LineageView {
     pub edges: Vec<LineageEdge>,
     /// Whether a bound ended the walk before the graph did.
     pub truncated: bool,
-}
-
-/// What is known about a statement, or about an edge. Nothing is verified before it was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProofState {
-    /// The statement stands under its organisation's head, signed by a credential in force; of an edge: both of its ends
-    /// and the statement that asserts it do, or are artifacts that are known by their bytes.
-    Verified,
-    /// It is here, but something does not prove it.
-    Unverified,
-    /// Its place in a chain is known, and that its bytes are withheld from this node.
-    Withheld,
-    /// It is not here.
-    Missing,
-}
-
-impl ProofState {
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Unverified => "unverified",
-            Self::Withheld => "withheld",
-            Self::Missing => "missing",
-        }
-    }
 }
 
 /// One node of a lineage.
@@ -81,6 +55,17 @@ pub struct LineageNode {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// What the other members said of it, where it was not here and was asked for; those who say most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<AskedOf>,
+    /// How many more were asked.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub asked_more: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// One edge, with what is known about it.
@@ -120,23 +105,22 @@ pub struct Pages(Vec<Reached>);
 /// Nodes of one page.
 const PAGE_NODES: usize = 4096;
 
-type State = (ProofState, Option<String>);
-
 impl Node {
-    /// What a statement or subject rests on, over all organisations.
+    /// What a statement or subject rests on, over all organisations. The other members are asked for what is not here, for as
+    /// long as `wait` at most.
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub fn trace(&self, text: &str, moment: Moment) -> Result<LineageView, ServiceError> {
-        self.walked(text, Direction::Backward, moment)
+    pub fn trace(&self, text: &str, moment: Moment, wait: Duration) -> Result<LineageView, ServiceError> {
+        self.walked(text, Direction::Backward, moment, wait)
     }
 
-    /// What rests on a statement or subject, over all organisations.
+    /// What rests on a statement or subject, over all organisations. The other members are asked as for [`Self::trace`].
     ///
     /// # Errors
     /// [`ServiceError`].
-    pub fn impact(&self, text: &str, moment: Moment) -> Result<LineageView, ServiceError> {
-        self.walked(text, Direction::Forward, moment)
+    pub fn impact(&self, text: &str, moment: Moment, wait: Duration) -> Result<LineageView, ServiceError> {
+        self.walked(text, Direction::Forward, moment, wait)
     }
 
     /// Everything that rests on a statement or subject, without bound, to be read a page at a time.
@@ -165,19 +149,28 @@ impl Node {
         Ok(Some(lines))
     }
 
-    /// A shortest way from one statement or subject to another: the edges by which the one rests on the other.
+    /// A shortest way from one statement or subject to another: the edges by which the one rests on the other. The other
+    /// members are asked as for [`Self::trace`], where no way is known without.
     ///
     /// # Errors
     /// [`ServiceError`] when neither rests on the other.
-    pub fn path(&self, from: &str, to: &str, moment: Moment) -> Result<LineageView, ServiceError> {
+    pub fn path(
+        &self,
+        from: &str,
+        to: &str,
+        moment: Moment,
+        wait: Duration,
+    ) -> Result<LineageView, ServiceError> {
         let (a, b) = (self.lineage_node(from)?, self.lineage_node(to)?);
         let as_of = self.as_of(moment)?;
-        let way = self.store().lineage(|index| {
-            let (start, end) = (index.find(&a)?, index.find(&b)?);
-            let way = index.path(start, end, as_of.as_ref());
-            let way = way.or_else(|| index.path(end, start, as_of.as_ref()))?;
-            Some(way.into_iter().filter_map(|edge| index.edge(edge)).collect::<Vec<_>>())
-        })?;
+        let mut sought = Sought::within(wait);
+        let way = loop {
+            let (way, mut reached) = self.store().lineage(|index| way(index, &a, &b, as_of.as_ref()))?;
+            reached.extend([a.clone(), b.clone()]);
+            if !self.look_for(&reached, &mut sought)? {
+                break way;
+            }
+        };
         let Some(edges) = way else {
             let text = format!(
                 "neither of {a} and {b} rests on the other, as far as is known here; see `trace` of each"
@@ -191,20 +184,32 @@ impl Node {
             path.push(edge.kind);
             nodes.push((edge.to.clone(), path.clone()));
         }
-        self.described(first.to_string(), "path", nodes, edges, false)
+        self.described(first.to_string(), "path", (nodes, edges, false), &sought)
     }
 
-    fn walked(&self, text: &str, direction: Direction, moment: Moment) -> Result<LineageView, ServiceError> {
-        let start = self.starts(text, direction)?;
+    fn walked(
+        &self,
+        text: &str,
+        direction: Direction,
+        moment: Moment,
+        wait: Duration,
+    ) -> Result<LineageView, ServiceError> {
         let as_of = self.as_of(moment)?;
-        let (nodes, edges, truncated) =
-            self.store().lineage(|index| found(index, &start, direction, as_of.as_ref()))?;
+        let mut sought = Sought::within(wait);
+        let (start, walked) = loop {
+            // What comes may be what it begins with.
+            let start = self.starts(text, direction)?;
+            let walked = self.store().lineage(|index| found(index, &start, direction, as_of.as_ref()))?;
+            if !self.look_for(walked.0.iter().map(|(node, _)| node), &mut sought)? {
+                break (start, walked);
+            }
+        };
         let direction = match direction {
             Direction::Backward => "backward",
             Direction::Forward => "forward",
         };
         let start = start.first().map(ToString::to_string).unwrap_or_default();
-        self.described(start, direction, nodes, edges, truncated)
+        self.described(start, direction, walked, &sought)
     }
 
     /// The node that a text names: a statement by its id or the beginning of it, anything else by its digest or name.
@@ -287,12 +292,12 @@ impl Node {
         &self,
         start: String,
         direction: &str,
-        nodes: Vec<(SubjectKey, Vec<EdgeKind>)>,
-        edges: Vec<Edge>,
-        truncated: bool,
+        (nodes, edges, truncated): Found,
+        sought: &Sought,
     ) -> Result<LineageView, ServiceError> {
         let view = self.view()?;
-        let mut proofs = Proofs { node: self, view: &view, statements: BTreeMap::new() };
+        let names = Self::names(&view);
+        let mut proofs = Proofs::new(self, &view, sought, &names);
         let mut described = Vec::with_capacity(edges.len());
         for edge in edges {
             let (state, why) = proofs.of_edge(&edge)?;
@@ -306,7 +311,6 @@ impl Node {
                 why,
             });
         }
-        let names = Self::names(&view);
         let mut shown = Vec::with_capacity(nodes.len());
         for (key, path) in nodes {
             let mut node = LineageNode {
@@ -318,8 +322,11 @@ impl Node {
                 organisation: None,
                 kind: None,
                 summary: None,
+                asked: Vec::new(),
+                asked_more: 0,
             };
             if let SubjectKey::Statement(id) = &key {
+                (node.asked, node.asked_more) = self.asked_of(id, sought, &names)?;
                 let (state, why) = proofs.of_statement(id)?;
                 (node.state, node.why) = (state.name().to_owned(), why);
                 if let Some(placed) = self.store().statement(id)? {
@@ -335,6 +342,32 @@ impl Node {
     }
 }
 
+/// A shortest way between two nodes, whichever rests on the other; else none, with all that either rests on.
+fn way(
+    index: &Index,
+    a: &SubjectKey,
+    b: &SubjectKey,
+    as_of: Option<&AsOf>,
+) -> (Option<Vec<Edge>>, Vec<SubjectKey>) {
+    let ends: Vec<NodeNumber> = [a, b].into_iter().filter_map(|node| index.find(node)).collect();
+    let way = match ends.as_slice() {
+        [start, end] => index.path(*start, *end, as_of).or_else(|| index.path(*end, *start, as_of)),
+        _ => None,
+    };
+    match way {
+        Some(way) => {
+            let edges: Vec<Edge> = way.into_iter().filter_map(|edge| index.edge(edge)).collect();
+            let nodes = edges.iter().flat_map(|edge| [edge.from.clone(), edge.to.clone()]).collect();
+            (Some(edges), nodes)
+        }
+        None => {
+            let walk = index.walk(ends, Direction::Backward, NODES_MAX, as_of);
+            (None, walk.map(|reached| index.node(reached.node)).collect())
+        }
+    }
+}
+
+/// Nodes with the kinds of edges that lead to each, the edges between them, and whether there is more.
 type Found = (Vec<(SubjectKey, Vec<EdgeKind>)>, Vec<Edge>, bool);
 
 /// The nodes of a walk with the kinds of edges that lead to each, nearest first, and all edges between them. The same
@@ -375,131 +408,4 @@ fn found(index: &Index, start: &[SubjectKey], direction: Direction, as_of: Optio
     }
     nodes.sort_by_cached_key(|(node, path)| (path.len(), node.to_string()));
     (nodes, edges.into_iter().collect(), walk.is_truncated())
-}
-
-/// What is known about statements and edges, each looked at once.
-struct Proofs<'a> {
-    node: &'a Node,
-    view: &'a View,
-    statements: BTreeMap<StatementId, State>,
-}
-
-impl Proofs<'_> {
-    fn of_statement(&mut self, id: &StatementId) -> Result<State, ServiceError> {
-        if let Some(known) = self.statements.get(id) {
-            return Ok(known.clone());
-        }
-        let state = self.look(id)?;
-        self.statements.insert(*id, state.clone());
-        Ok(state)
-    }
-
-    // INVARIANT(7): unknown is never good: each way out of here but the last says what is lacking.
-    fn look(&self, id: &StatementId) -> Result<State, ServiceError> {
-        let Some(placed) = self.node.store().statement(id)? else {
-            return Ok((ProofState::Missing, Some(format!("{id} is not here"))));
-        };
-        let organisation = placed.organisation;
-        let unverified = |why: String| Ok((ProofState::Unverified, Some(why)));
-        let Some(replica) = self.view.chains.get(&organisation) else {
-            return unverified(format!("the chain of {organisation} is not followed here"));
-        };
-        if !is_covered(self.view, &organisation, placed.position) {
-            return unverified(format!("{id} stands under no head of {organisation} yet"));
-        }
-        if self.view.misbehaved.contains(&organisation) {
-            return unverified(format!("{organisation} signed contradicting heads"));
-        }
-        let (header, state) = (placed.statement.header(), replica.state());
-        if let Some(authority) = state.authority_of(&header.key) {
-            let standing = |witnessed| {
-                state.standing_with_witnesses(&authority, placed.position, header.issued_at, witnessed)
-            };
-            let mut standing_now = standing(None);
-            if standing_now != Standing::InForce {
-                // What witnesses had seen before the key was lost stands: worth a search.
-                standing_now =
-                    standing(self.node.bounds(self.view, &organisation, placed.position)?.not_after);
-            }
-            if standing_now != Standing::InForce {
-                return unverified(format!("the credential that signed {id} is {standing_now}"));
-            }
-        }
-        Ok((ProofState::Verified, None))
-    }
-
-    fn of_edge(&mut self, edge: &Edge) -> Result<State, ServiceError> {
-        let mut worst = self.of_statement(&edge.asserted_by)?;
-        for end in [&edge.from, &edge.to] {
-            let state = match end {
-                SubjectKey::Statement(id) if *id == edge.asserted_by => continue,
-                SubjectKey::Statement(id) => match self.of_statement(id)? {
-                    (ProofState::Missing, why) => {
-                        self.withheld(edge, id)?.unwrap_or((ProofState::Missing, why))
-                    }
-                    state => state,
-                },
-                SubjectKey::Digest(_) => continue,
-                SubjectKey::Name(name) => {
-                    (ProofState::Unverified, Some(format!("{name:?} is known by its name alone")))
-                }
-            };
-            if state.0 > worst.0 {
-                worst = state;
-            }
-        }
-        if worst.0 == ProofState::Verified
-            && let Some(why) = self.not_agreed(edge)?
-        {
-            worst = (ProofState::Unverified, Some(why));
-        }
-        Ok(worst)
-    }
-
-    /// Whether a statement that is not here is known to stand in its chain, and to be withheld from this node.
-    fn withheld(&self, edge: &Edge, id: &StatementId) -> Result<Option<State>, ServiceError> {
-        let place = match self.node.payload_of(&edge.asserted_by)? {
-            Some(Payload::Link(link)) if link.target.statement == *id => {
-                Some((link.target.organisation, link.target.position))
-            }
-            Some(Payload::Decision(decision)) => decision
-                .evidence
-                .iter()
-                .find(|evidence| evidence.statement == *id)
-                .map(|evidence| (evidence.organisation, evidence.position)),
-            _ => None,
-        };
-        let Some((organisation, position)) = place else { return Ok(None) };
-        let entry = self.node.store().entry(&organisation, position)?;
-        Ok(matches!(entry, Some(StoredEntry::Withheld(_))).then(|| {
-            let why =
-                format!("{id} stands at {position} of {organisation}, which withholds it from this node");
-            (ProofState::Withheld, Some(why))
-        }))
-    }
-
-    /// Why an edge between organisations does not hold yet, although both ends are here.
-    fn not_agreed(&self, edge: &Edge) -> Result<Option<String>, ServiceError> {
-        Ok(match self.node.payload_of(&edge.asserted_by)? {
-            Some(Payload::Link(_)) => {
-                let link = edge.asserted_by;
-                match self.node.store().answer(&link)? {
-                    None => Some(format!("link {link} is not answered yet")),
-                    Some(answer) => match self.node.payload_of(&answer)? {
-                        Some(Payload::Counterfoil(c)) if matches!(c.answer, Answer::Accepted) => None,
-                        _ => Some(format!("link {link} was refused by {answer}")),
-                    },
-                }
-            }
-            Some(Payload::Recall(recall)) => {
-                let author =
-                    self.node.store().place(&recall.statement)?.map(|(organisation, _)| organisation);
-                let recaller =
-                    self.node.store().place(&edge.asserted_by)?.map(|(organisation, _)| organisation);
-                (author.is_none() || author != recaller)
-                    .then(|| format!("{} is recalled by another than its author", recall.statement))
-            }
-            _ => None,
-        })
-    }
 }
