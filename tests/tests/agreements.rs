@@ -319,3 +319,25 @@ fn what_no_agreement_lets_cross_is_withheld_in_a_lineage_and_says_who_withholds_
     assert_eq!((&node["state"], edges), (&json!("verified"), vec!["verified".to_owned()]));
     assert_eq!(node.get("asked"), None, "it was here");
 }
+
+#[test]
+fn what_is_revealed_later_takes_its_place_in_lineages_that_were_walked_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (nodes, _) = mesh(folder.path());
+    let [supplier, customer, _] = &nodes[..] else { panic!("three nodes") };
+    let source = observe(supplier, folder.path(), "data", &[]);
+    let agreement = id(&supplier.run(&["mesh", "agree", "customer", "--kind", "observation"]).unwrap());
+    let limited = ["--visibility", "parties", "--agreement", &agreement, "--derived-from", &source];
+    let model = observe(supplier, folder.path(), "model", &limited);
+    let later = observe(supplier, folder.path(), "later", &[]);
+    customer.until(&["show", &later], |view| view["statement"] == json!(later)).unwrap();
+    let reached = |lineage: &Value| {
+        lineage["nodes"].as_array().unwrap().iter().any(|node| node["node"] == model.as_str())
+    };
+    assert!(!reached(&customer.run(&["impact", &source]).unwrap()), "its digest alone is here");
+
+    customer.run(&["mesh", "agree", "--accept", &agreement]).unwrap();
+    customer.until(&["show", &model], |view| view["statement"] == json!(model)).unwrap();
+    assert!(reached(&customer.run(&["impact", &source]).unwrap()));
+    assert_eq!(found(&customer.run(&["trace", &model]).unwrap(), &source).1, ["verified"]);
+}

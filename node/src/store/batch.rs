@@ -106,8 +106,20 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         self.db.write_opt(batch, &options).map_err(|error| self.database(error))?;
+        self.note_revealed(writes);
         self.writes.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// The lineage may have gone past a statement that came only now.
+    fn note_revealed(&self, writes: &[Write]) {
+        for write in writes {
+            if let Write::Revealed(verified) = write {
+                let mut revealed = self.revealed.lock().unwrap_or_else(PoisonError::into_inner);
+                let first = revealed.entry(verified.organisation()).or_insert(verified.position());
+                *first = verified.position().min(*first);
+            }
+        }
     }
 
     /// Puts a statement into its place, and into the indexes.

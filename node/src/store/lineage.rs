@@ -1,5 +1,5 @@
 //! The lineage of everything in the store, in memory: made when it is first asked for, and brought up to date by reading
-//! the entries that came since. What is on disk is the truth; this can be let go at any time.
+//! the entries that came since, and again from where one was revealed that had been withheld. What is on disk is the truth; this can be let go at any time.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -47,6 +47,12 @@ impl Store {
     }
 
     fn catch_up(&self, lineage: &mut Lineage) -> Result<(), StoreError> {
+        let revealed = std::mem::take(&mut *self.revealed.lock().unwrap_or_else(PoisonError::into_inner));
+        for (organisation, position) in revealed {
+            if let Some(read) = lineage.read.get_mut(&organisation) {
+                *read = position.0.min(*read);
+            }
+        }
         for organisation in self.organisations(family::CHAINS)? {
             let from = lineage.read.get(&organisation).copied().unwrap_or_default();
             let start = key(&organisation, from);

@@ -32,7 +32,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use counterfoil_protocol::chain::proof::MissingSubtree;
 use counterfoil_protocol::chain::tile::TileCursor;
 use counterfoil_protocol::codec::CodecError;
-use counterfoil_protocol::ids::OrganisationId;
+use counterfoil_protocol::ids::{OrganisationId, Position};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
 pub use head_lock::HeadLock;
@@ -115,6 +115,8 @@ pub struct Store {
     writes: AtomicU64,
     /// A cache over the entries.
     lineage: RwLock<lineage::Lineage>,
+    /// Of each chain the first entry that was revealed since the lineage was read.
+    revealed: Mutex<BTreeMap<OrganisationId, Position>>,
 }
 
 /// What all families together hold in memory before it goes to files.
@@ -151,6 +153,7 @@ impl Store {
             numbered: RwLock::default(),
             writes: AtomicU64::new(0),
             lineage: RwLock::default(),
+            revealed: Mutex::default(),
         };
         let numbered = store.load_numbers()?;
         *store.numbered.write().unwrap_or_else(PoisonError::into_inner) = numbered;
