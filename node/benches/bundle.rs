@@ -66,6 +66,7 @@ fn make(path: &Path, count: u64) {
     let manifest = Manifest {
         about: vec![],
         absent: vec![],
+        limited: vec![],
         misbehaviour: vec![],
         ranges: vec![Range { organisation: organisation.id(), from: Position(0), to: Position(count) }],
         period: Some((Timestamp(0), Timestamp(2000))),

@@ -141,6 +141,8 @@ fn what_two_agree_on_crosses_between_them_and_reaches_nobody_else() {
     assert_eq!(answer(&ids[0]), json!({ "answered": { "named": 1, "came": 0, "missing": 0 } }));
     assert_eq!(answer(&ids[2]), json!({ "answered": { "named": 0, "came": 0, "missing": 0 } }));
 
+    exports(customer, folder.path(), decided["decision"].as_str().unwrap(), &late);
+
     // The third has both chains whole, and neither statement.
     catch_up(stranger, supplier);
     catch_up(stranger, customer);
@@ -171,6 +173,30 @@ fn what_two_agree_on_crosses_between_them_and_reaches_nobody_else() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("has withdrawn from the agreement"));
     catch_up(customer, supplier);
     assert_eq!(customer.output(&["decide", &request]).unwrap().status.code(), Some(11));
+}
+
+/// A file for anybody leaves out what the two agreed on, and says what it does not prove for that; one for a party has it.
+fn exports(customer: &Process, folder: &Path, decision: &str, limited: &str) {
+    let file = folder.join("decision.cfb").to_string_lossy().into_owned();
+    let proven = |more: &[&str]| {
+        customer.run(&[&["bundle", decision, "-o", &file][..], more].concat()).unwrap();
+        let verified = customer.run(&["verify", &file]).unwrap();
+        assert_eq!(verified[0]["verified"], true, "{verified}");
+        let mut checks = verified[0]["report"]["checks"].as_array().unwrap().iter();
+        let decision = checks.find(|one| one["check"] == "decision").unwrap().clone();
+        let is_limited =
+            decision["detail"].as_str().unwrap().ends_with("limited to others than this file is for");
+        assert_eq!(decision["outcome"] == "not-proven", is_limited, "{decision}");
+        decision["outcome"] == "passed"
+    };
+    assert!(!proven(&[]));
+    assert!(proven(&["--for", "supplier"]) && proven(&["--for", "supplier", "--for", "customer"]));
+    assert!(!proven(&["--for", "stranger"]) && !proven(&["--for", "supplier", "--for", "stranger"]));
+    assert!(proven(&["--include-limited"]));
+    let refused = customer.output(&["bundle", limited, "-o", &file]).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("limited to others than the bundle is for"));
+    customer.run(&["bundle", limited, "--for", "supplier", "-o", &file]).unwrap();
 }
 
 #[test]

@@ -255,6 +255,13 @@ pub struct BundleBody {
     /// Names of sealed claims that are to be disclosed, by statement.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub disclose: BTreeMap<String, BTreeSet<String>>,
+    /// For these organisations, ids, prefixes or names: also what each of them may read of what is limited; for anybody where
+    /// nobody is named.
+    #[serde(default, rename = "for", skip_serializing_if = "Vec::is_empty")]
+    pub readers: Vec<String>,
+    /// Whether what is limited is to be in it, whoever may read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub include_limited: bool,
 }
 
 /// The API of a node.
@@ -643,7 +650,8 @@ async fn bundle(State(node): Shared, bytes: Bytes) -> Answered {
         let period = wish.period.map(|(first, last)| (first, last, organisations));
         let disclose = wish.disclose.into_iter().map(|(id, names)| Ok((node.resolve(&id)?, names)));
         let disclose = disclose.collect::<Result<_, ServiceError>>()?;
-        node.bundle(&Wanted { about: resolved(node, &wish.about)?, period, disclose })
+        let readers = node.readers(&wish.readers, wish.include_limited)?;
+        node.bundle(&Wanted { about: resolved(node, &wish.about)?, period, disclose, readers })
     })
     .await?;
     let body = Body::from_stream(chunks(tokio::fs::File::from_std(file)));

@@ -79,6 +79,13 @@ pub(super) struct BundleCommand {
     /// Disclose a sealed claim of a statement; may be repeated
     #[arg(long, value_name = "ID=NAME", value_parser = disclosure)]
     disclose: Vec<(String, String)>,
+    /// For this organisation: with what is limited to parties of agreements, as far as it may read that; may be repeated.
+    /// Without, the file is for anybody, and nothing that is limited is in it
+    #[arg(long = "for", value_name = "ORGANISATION")]
+    readers: Vec<String>,
+    /// Put in what is limited to parties or private, whoever the file is for
+    #[arg(long, conflicts_with = "readers")]
+    include_limited: bool,
     /// Where to write it
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -125,8 +132,14 @@ impl BundleCommand {
         for (id, name) in self.disclose {
             disclose.entry(id).or_default().insert(name);
         }
-        let (about, period) = (self.ids, self.period);
-        let wanted = BundleBody { about, period, organisations: self.organisation, disclose };
+        let wanted = BundleBody {
+            about: self.ids,
+            period: self.period,
+            organisations: self.organisation,
+            disclose,
+            readers: self.readers,
+            include_limited: self.include_limited,
+        };
         let bytes = context.client.post_for_file("/v1/bundles", &wanted, &self.output)?;
         context.out.done(format!("{bytes} bytes in {}", self.output.display()));
         context.out.next(format!("counterfoil verify {}", self.output.display()));
@@ -212,10 +225,18 @@ fn print(context: &Context, file: &std::path::Path, report: &Report) {
         ));
     }
     for decision in &report.decisions {
-        out.detail(format!("decision {}: {}", short(&decision.decision), decision.mode));
+        let open = if decision.recomputed.is_none() { ", not computed anew" } else { "" };
+        out.detail(format!("decision {}: {}{open}", short(&decision.decision), decision.mode));
     }
     if report.is_verified() {
         out.done(format!("{} is verified", file.display()));
+        let open = report.checks.iter().filter(|one| one.outcome == Outcome::NotProven);
+        let decisions = open.clone().filter(|one| one.check == "decision").count();
+        if decisions > 0 {
+            out.unknown(format!(
+                "{decisions} decisions in it are not proven: what they weighed is not here; a file for whom may read it has it"
+            ));
+        }
         report.does_not_prove.iter().for_each(|text| out.detail(format!("it does not prove {text}")));
     } else {
         let first = report.failures().next().map_or("nothing", |check| check.check);

@@ -3,7 +3,7 @@
 use std::io::{Seek as _, Write as _};
 use std::sync::Arc;
 
-use counterfoil_protocol::bundle::{self, BundleError, ChainSource, Source, Wanted};
+use counterfoil_protocol::bundle::{self, BundleError, ChainSource, Readers, Source, Wanted};
 use counterfoil_protocol::chain::LeafDigest;
 use counterfoil_protocol::chain::consistency::consistency_receipt;
 use counterfoil_protocol::chain::proof::{Subtrees, consistency_proof, inclusion_proof};
@@ -88,6 +88,30 @@ impl Node {
             consistency_proof(&self.store().chain(organisation), from, to).map_err(StoreError::from)?;
         let key = replica.state().epochs().at(head.size()).key;
         Ok(consistency_receipt(&organisation, &key, head.receipt_signature(), from, to, &proof)?)
+    }
+
+    /// For whom a bundle is: for the organisations named, by the agreements in force now; for anybody where none is named;
+    /// or for whom somebody here has chosen, who takes it on themselves.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when an organisation is not known here, or both are asked for.
+    pub fn readers(&self, named: &[String], include_limited: bool) -> Result<Readers, ServiceError> {
+        match (named, include_limited) {
+            ([], false) => Ok(Readers::Anybody),
+            ([], true) => Ok(Readers::Chosen),
+            (_, true) => Err(ServiceError::caller(
+                "readers",
+                "a bundle is for the organisations named, or has all that is limited; leave one of the two out",
+            )),
+            (named, false) => {
+                let view = self.view()?;
+                let audience = |text: &String| {
+                    let reader = self.find_organisation(text)?;
+                    Ok(view.agreements.audience(reader, view.now.timestamp()))
+                };
+                Ok(Readers::These(named.iter().map(audience).collect::<Result<_, ServiceError>>()?))
+            }
+        }
     }
 
     /// The bundle that proves what is wanted.

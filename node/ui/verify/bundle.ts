@@ -32,6 +32,8 @@ export type Range = ReturnType<typeof range>;
 const manifest = shape.record({
   about: shape.required(shape.list(shape.id)),
   absent: shape.many(shape.id),
+  // Left out because they are limited to others than the file is for.
+  limited: shape.many(shape.id),
   misbehaviour: shape.many(shape.bytes),
   ranges: shape.many(range),
   period: shape.optional(shape.pair(shape.u64, shape.u64)),

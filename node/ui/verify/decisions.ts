@@ -38,7 +38,8 @@ export function checkExpressions(chains: Chains, report: Report): void {
 /** What a decision weighed and is not here. */
 class Absent extends Error {}
 
-export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: Report): Promise<void> {
+/** What rests on something that is `limited` to others than the file is for is not proven here. */
+export async function checkDecisions(chains: Chains, forked: Set<Hex>, limited: Set<Hex>, report: Report): Promise<void> {
   for (const { payload, statement, organisation } of all(chains)) {
     if (payload.kind !== "decision") continue;
     const input = show("stmt", statement.id);
@@ -46,7 +47,7 @@ export async function checkDecisions(chains: Chains, forked: Set<Hex>, report: R
       report.open("misbehaviour", input, `no proof that ${short("org", accused)} signed contradicting heads is here`);
     }
     try {
-      await checkDecision(chains, organisation, payload.says);
+      await checkDecision(chains, organisation, payload.says, limited);
       report.pass("decision", input, `computed anew from its inputs: ${payload.says.mode}, byte for byte`);
     } catch (error) {
       if (error instanceof Absent) report.open("decision", input, error.message);
@@ -60,12 +61,13 @@ function suppose(holds: boolean, otherwise: string): void {
   if (!holds) throw new Error(otherwise);
 }
 
-async function checkDecision(chains: Chains, decider: Hex, decision: Decision): Promise<void> {
+async function checkDecision(chains: Chains, decider: Hex, decision: Decision, limited: Set<Hex>): Promise<void> {
   const heads = new Map<Hex, Opened>();
   for (const basis of decision.basis) heads.set(basis.organisation, await checkBasis(chains, basis));
   const weighed = decision.evidence.map(({ organisation, position, statement }): Verified => {
     const found = chains.get(organisation)?.find(statement);
-    if (found === undefined) throw new Absent(`${show("stmt", statement)}, which it weighed, is not here`);
+    const why = limited.has(statement) ? "is limited to others than this file is for" : "is not here";
+    if (found === undefined) throw new Absent(`${show("stmt", statement)}, which it weighed, ${why}`);
     suppose(found.position === position, `${show("stmt", statement)} stands elsewhere than it says`);
     return found;
   });

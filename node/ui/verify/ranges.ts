@@ -42,7 +42,7 @@ function checkEntries({ organisation, from, to }: Range, chain: Chain, report: R
   if (missing > 0n) {
     report.fail("range", input, `${missing} positions were left out between ${from} and ${to}`);
   } else if (withheld > 0) {
-    report.open("range", input, `positions ${from} to ${to}: ${present} statements here, ${withheld} withheld by their author`);
+    report.open("range", input, `positions ${from} to ${to}: ${present} statements here, ${withheld} withheld`);
   } else {
     report.pass("range", input, `positions ${from} to ${to}: all ${present} statements are here`);
   }

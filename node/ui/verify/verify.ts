@@ -36,7 +36,7 @@ export async function verify(file: Bytes, trust?: TrustFile): Promise<Report> {
   report.times = await timesOf(chains);
   await checkCrossReferences(chains, report);
   checkExpressions(chains, report);
-  await checkDecisions(chains, forked, report);
+  await checkDecisions(chains, forked, new Set(manifest.limited), report);
   checkActuation(chains, report);
   return report;
 }

@@ -22,6 +22,10 @@ pub struct Manifest {
     /// Statements that belong to the lineage and are withheld from, or unknown to, whoever wrote the bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<StatementId>,
+    /// Statements that belong to the lineage, and that the writer has and leaves out: they are limited to others than those
+    /// for whom the bundle is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limited: Vec<StatementId>,
     /// Proofs that organisations signed contradicting heads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub misbehaviour: Vec<ByteString>,
@@ -197,6 +201,12 @@ pub enum BundleError {
     /// A statement that the bundle is to be about is not here.
     #[error("{0} is not known here; fetch it first, or check the id")]
     Unknown(StatementId),
+    /// A statement that the bundle is to be about is not for its readers.
+    #[error(
+        "{0} is limited to others than the bundle is for; say for which of those that may read it the file is, or that it \
+         is to have what is limited all the same"
+    )]
+    Limited(StatementId),
     /// A claim is to be disclosed that nobody here can disclose.
     #[error("{statement} has no sealed claim {name:?} that this node could disclose")]
     Undisclosed {

@@ -12,12 +12,16 @@
 //! head's root, so each statement stands where it is counted to stand. Among them is *every* standing statement, which
 //! the head's digest proves, and those other statements that the lineage needs. From these alone [`verify()`] checks each
 //! signature and position again and computes each decision anew; it reads a file of any length from beginning to end.
+//!
+//! A file is for anybody, or for some [`Readers`]: what is limited to others is in it as the hash of its leaf alone, and what
+//! rests on it is not proven to them.
 
 mod again;
 mod check;
 mod format;
 mod ranges;
 mod reader;
+mod readers;
 mod replay;
 mod report;
 mod times;
@@ -28,6 +32,7 @@ mod write;
 
 pub use check::{Batch, Checked, InOrder, Workers};
 pub use format::{BundleError, Earlier, Entry, Manifest, Range, Section, is_bundle};
+pub use readers::Readers;
 pub use report::{
     CHECKS, Check, DecisionReport, DisclosedClaim, OrganisationReport, Outcome, Report, StatementTimes,
 };

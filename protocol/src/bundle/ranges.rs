@@ -87,9 +87,7 @@ impl Watch {
         if let Some(position) = self.missing {
             report.fail("range", input, format!("position {position} was left out between {from} and {to}"));
         } else if withheld > 0 {
-            let detail = format!(
-                "positions {from} to {to}: {present} statements here, {withheld} withheld by their author"
-            );
+            let detail = format!("positions {from} to {to}: {present} statements here, {withheld} withheld");
             report.add("range", Outcome::NotProven, input, detail);
         } else {
             report.pass(

@@ -86,7 +86,14 @@ fn receipted(
 }
 
 /// Computes each decision again from what it says that it was made from.
-pub(super) fn decisions(chains: &Chains, forked: &BTreeSet<OrganisationId>, report: &mut Report) {
+///
+/// What rests on something that is `limited` to others than the file is for is not proven here.
+pub(super) fn decisions(
+    chains: &Chains,
+    forked: &BTreeSet<OrganisationId>,
+    limited: &BTreeSet<StatementId>,
+    report: &mut Report,
+) {
     let mut evaluator = Evaluator::default();
     for verified in all(chains) {
         let Payload::Decision(decision) = verified.payload() else { continue };
@@ -102,7 +109,7 @@ pub(super) fn decisions(chains: &Chains, forked: &BTreeSet<OrganisationId>, repo
             let detail = format!("no proof that {organisation} signed contradicting heads is here");
             report.add("misbehaviour", Outcome::NotProven, &input, detail);
         }
-        match again(chains, verified.organisation(), decision, &mut evaluator) {
+        match again(chains, verified.organisation(), decision, limited, &mut evaluator) {
             Ok((recomputed, verdict)) if recomputed == **decision => {
                 entry.recomputed = Some(hex(&decision.verdict.0));
                 let detail = format!("computed anew from its inputs: {}, byte for byte", verdict.mode);
@@ -129,6 +136,7 @@ fn again(
     chains: &Chains,
     decider: OrganisationId,
     decision: &Decision,
+    limited: &BTreeSet<StatementId>,
     evaluator: &mut Evaluator,
 ) -> Replayed {
     let failed = |why: String| (Outcome::Failed, why);
@@ -157,7 +165,10 @@ fn again(
             Some(found) if found.position() == item.position => evidence.push(found),
             Some(_) => return Err(failed(format!("{} stands elsewhere than it says", item.statement))),
             None => {
-                let why = format!("{}, which it weighed, is not here", item.statement);
+                let is_limited = limited.contains(&item.statement);
+                let what =
+                    if is_limited { "is limited to others than this file is for" } else { "is not here" };
+                let why = format!("{}, which it weighed, {what}", item.statement);
                 return Err((Outcome::NotProven, why));
             }
         }

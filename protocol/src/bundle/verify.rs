@@ -130,7 +130,8 @@ pub fn verify_file<F: Read + Seek>(
     }
     report.times = times::bounds(&chains);
     replay::cross_references(&chains, &mut report);
-    replay::decisions(&chains, &forked, &mut report);
+    let limited = manifest.limited.iter().copied().collect();
+    replay::decisions(&chains, &forked, &limited, &mut report);
     replay::actuation(&chains, &mut report);
     let find = |id: &StatementId| chains.values().find_map(|chain| chain.find(id)).cloned();
     let about = manifest.about.iter().filter_map(find).collect();
@@ -290,7 +291,8 @@ fn sought(manifest: &Manifest, chains: &Chains, keep: &Keep) -> Sought {
     let whole: BTreeSet<_> = whole.chain(manifest.about.iter().copied()).filter(is_new).collect();
     let kept = chains.values().flat_map(|chain| chain.statements.iter());
     let present = kept.flat_map(|verified| references(verified.statement(), verified.payload()));
-    let present = present.chain(manifest.absent.iter().copied()).chain(keep.sought.keys().copied());
+    let named = manifest.absent.iter().chain(&manifest.limited);
+    let present = present.chain(named.copied()).chain(keep.sought.keys().copied());
     let present = present.filter(is_new).collect();
     Sought { whole, present }
 }
@@ -358,6 +360,7 @@ fn gaps(
 ) {
     present.extend(chains.values().flat_map(|chain| chain.statements.iter().map(Verified::id)));
     let absent: BTreeSet<StatementId> = manifest.absent.iter().copied().collect();
+    let limited: BTreeSet<StatementId> = manifest.limited.iter().copied().collect();
     for id in &manifest.about {
         if !present.contains(id) {
             report.fail("about", id.to_string(), "the bundle is about it, and it is not here");
@@ -378,7 +381,10 @@ fn gaps(
     let mut missing = 0;
     for (id, by) in needed.iter().filter(|(id, _)| !present.contains(*id)) {
         missing += 1;
-        if absent.contains(id) {
+        if limited.contains(id) {
+            let detail = format!("{by} refers to it; it is limited to others than this file is for");
+            report.add("gap", Outcome::NotProven, id.to_string(), detail);
+        } else if absent.contains(id) {
             let detail =
                 format!("{by} refers to it; it is withheld from, or unknown to, the bundle's writer");
             report.add("gap", Outcome::NotProven, id.to_string(), detail);
@@ -387,8 +393,12 @@ fn gaps(
             report.fail("gap", id.to_string(), detail);
         }
     }
-    if let Some(id) = absent.iter().find(|id| present.contains(*id) || !needed.contains_key(*id)) {
+    let mut out = absent.union(&limited);
+    if let Some(id) = out.find(|id| present.contains(*id) || !needed.contains_key(*id)) {
         report.fail("gap", id.to_string(), "the manifest calls it absent, which is wrong or without meaning");
+    }
+    if let Some(id) = absent.intersection(&limited).next() {
+        report.fail("gap", id.to_string(), "the manifest calls it absent for two reasons");
     }
     if missing == 0 {
         let detail = format!("each of the {} statements referred to is here", needed.len());

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::format::{BundleError, Earlier, Entry, MAGIC, Manifest, Range, Section, VERSION};
+use super::readers::{Readers, Shown};
 use super::references;
 use crate::chain::checkpoint::Checkpoint;
 use crate::chain::cosignature::witness_name;
@@ -93,6 +94,8 @@ pub struct Wanted {
     pub period: Option<(Timestamp, Timestamp, Vec<OrganisationId>)>,
     /// Names of sealed claims that are to be disclosed.
     pub disclose: BTreeMap<StatementId, BTreeSet<String>>,
+    /// For whom.
+    pub readers: Readers,
 }
 
 impl Wanted {
@@ -111,6 +114,7 @@ struct Selection {
     /// Sizes of each chain that statements speak of.
     sizes: BTreeMap<OrganisationId, BTreeSet<TreeSize>>,
     absent: BTreeSet<StatementId>,
+    limited: BTreeSet<StatementId>,
     forked: BTreeSet<OrganisationId>,
     disclosures: BTreeMap<StatementId, Vec<Vec<u8>>>,
 }
@@ -130,6 +134,7 @@ pub fn write<S: Source>(source: &S, wanted: &Wanted) -> Result<Vec<u8>, BundleEr
 /// # Errors
 /// [`BundleError`]; what was written is of no use then.
 pub fn write_to<S: Source>(source: &S, wanted: &Wanted, out: &mut impl Write) -> Result<(), BundleError> {
+    let source = &Shown { whole: source, readers: &wanted.readers };
     let mut selection = Selection::default();
     let mut seen: BTreeSet<StatementId> = wanted.about.iter().copied().collect();
     seen.extend(wanted.disclose.keys());
@@ -145,7 +150,8 @@ pub fn write_to<S: Source>(source: &S, wanted: &Wanted, out: &mut impl Write) ->
         while let Some(id) = queue.pop() {
             let found = selection.select(source, id)?;
             if found.is_none() && about.contains(&id) {
-                return Err(BundleError::Unknown(id));
+                let is_limited = selection.limited.contains(&id);
+                return Err(if is_limited { BundleError::Limited(id) } else { BundleError::Unknown(id) });
             }
             queue.extend(found.into_iter().flatten().filter(|next| seen.insert(*next)));
         }
@@ -169,6 +175,7 @@ pub fn write_to<S: Source>(source: &S, wanted: &Wanted, out: &mut impl Write) ->
     let manifest = Manifest {
         about,
         absent: selection.absent.iter().copied().collect(),
+        limited: selection.limited.iter().copied().collect(),
         misbehaviour,
         ranges: std::mem::take(&mut selection.ranges),
         period: wanted.period.as_ref().map(|(first, last, _)| (*first, *last)),
@@ -364,14 +371,22 @@ impl Selection {
         named.copied().collect()
     }
 
-    /// Selects a statement. Gives what belongs with it, or nothing when it is not here.
+    /// Selects a statement. Gives what belongs with it, or nothing when it is not here, or not for the readers.
     fn select<S: Source>(
         &mut self,
-        source: &S,
+        source: &Shown<'_, S>,
         id: StatementId,
     ) -> Result<Option<BTreeSet<StatementId>>, BundleError> {
         let failed = |error: S::Error| BundleError::Source(error.to_string());
-        let bytes = match source.place(&id).map_err(failed)? {
+        let place = source.place(&id).map_err(failed)?;
+        if let Some((organisation, position)) = place
+            && let Some(digest) = source.hidden(&organisation, position).map_err(failed)?
+        {
+            self.withheld.entry(organisation).or_default().insert(position, digest);
+            self.limited.insert(id);
+            return Ok(None);
+        }
+        let bytes = match place {
             Some((organisation, position)) => source
                 .statement(&organisation, position)
                 .map_err(failed)?
@@ -408,7 +423,7 @@ impl Selection {
     /// included. Gives the statements.
     fn range<S: Source>(
         &mut self,
-        source: &S,
+        source: &Shown<'_, S>,
         organisation: OrganisationId,
         first: Timestamp,
         last: Timestamp,
@@ -417,7 +432,8 @@ impl Selection {
         let chain = source.chain(&organisation).map_err(failed)?.ok_or(BundleError::NoHead(organisation))?;
         let size = chain.head.size().0;
         let issued = |position: u64| -> Result<Option<(StatementId, Timestamp)>, BundleError> {
-            let bytes = source.statement(&organisation, Position(position)).map_err(failed)?;
+            // Also what is limited to others has its place in the period.
+            let bytes = source.whole.statement(&organisation, Position(position)).map_err(failed)?;
             let statement = bytes.and_then(|bytes| Statement::parse(bytes).ok());
             Ok(statement.map(|statement| (statement.id(), statement.header().issued_at)))
         };
@@ -442,10 +458,10 @@ impl Selection {
         };
         let mut found = Vec::new();
         for position in from.saturating_sub(1)..to.saturating_add(1).min(size) {
-            if let Some((id, _)) = issued(position)? {
-                found.push(id);
-            } else if let Some(digest) = source.withheld(&organisation, Position(position)).map_err(failed)? {
+            if let Some(digest) = source.withheld(&organisation, Position(position)).map_err(failed)? {
                 self.withheld.entry(organisation).or_default().insert(Position(position), digest);
+            } else if let Some((id, _)) = issued(position)? {
+                found.push(id);
             }
         }
         self.ranges.push(Range { organisation, from: Position(from), to: Position(to) });

@@ -24,9 +24,11 @@ use crate::identity::{OrganisationState, Recovery, first_seq};
 use crate::ids::{ByteString, HeadSeq, MeshId, OrganisationId, Position, StatementId, Timestamp};
 use crate::lineage::graph::{EdgeSet, EdgeSource};
 use crate::lineage::{Edge, edges};
-use crate::mesh::{Answer, Charter, Counterfoil, Link, LinkTarget, OnFork, Recognition, Relation};
-use crate::observation::SubjectKey;
-use crate::statement::{Authentic, Draft, Kind, Verified, verify};
+use crate::mesh::{
+    Acceptance, Agreement, Answer, Charter, Counterfoil, Link, LinkTarget, OnFork, Recognition, Relation,
+};
+use crate::observation::{Observation, SubjectKey};
+use crate::statement::{Authentic, Draft, Kind, Verified, Visibility, verify};
 
 /// When the stories' decisions are made.
 pub const NOW: Timestamp = Timestamp(2000);
@@ -225,6 +227,22 @@ const PROFILE: &str = r#"
 
 /// A supplier's evaluation, linked and acknowledged; a decision on it, its permit and its effect.
 pub fn story() -> (Mesh, [StatementId; 2]) {
+    told(false)
+}
+
+/// The same where the evaluation is for the two alone, under an agreement that lasts until a second after [`NOW`].
+pub fn limited_story() -> (Mesh, [StatementId; 2]) {
+    told(true)
+}
+
+/// Says something, under an agreement where one is named.
+fn say_to(chain: &mut Chain, agreement: Option<StatementId>, says: &Observation) -> StatementId {
+    let plain = draft(Some(chain.organisation.id()), Kind::Observation, says);
+    let visibility = agreement.map_or(plain.visibility, Visibility::Parties);
+    chain.append(Draft { visibility, ..plain }.sign(&chain.organisation.authority_key).unwrap())
+}
+
+fn told(is_limited: bool) -> (Mesh, [StatementId; 2]) {
     let (mut supplier, mut deployer) = (Chain::new(1), Chain::new(2));
     let (supplier_id, deployer_id) = (supplier.organisation.id(), deployer.organisation.id());
     let mut members = vec![supplier_id, deployer_id];
@@ -241,9 +259,25 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         witnesses: None,
     };
     let mesh = MeshId::from(supplier.say(Kind::Charter, &charter));
+    let agreement = is_limited.then(|| {
+        let agreement = Agreement {
+            parties: charter.members.clone(),
+            kinds: vec![Kind::Observation],
+            subjects: Vec::new(),
+            jurisdictions: Vec::new(),
+            from: Timestamp(0),
+            until: Some(NOW.plus(1)),
+            link_answer_s: None,
+            purpose: String::new(),
+        };
+        let agreement = supplier.say(Kind::Agreement, &agreement);
+        deployer.say(Kind::Acceptance, &Acceptance { agreement, withdrawn: false });
+        agreement
+    });
     let evidence = observation("evaluation/clinical", 7);
     let subject = evidence.subjects[0].clone();
-    let evaluation = supplier.say(Kind::Observation, &evidence);
+    let evaluation = say_to(&mut supplier, agreement, &evidence);
+    let evaluation_at = supplier.statements.last().unwrap().position();
     supplier.say(Kind::Observation, &observation("evaluation/clinical", 8));
     supplier.sign(0);
 
@@ -253,10 +287,10 @@ pub fn story() -> (Mesh, [StatementId; 2]) {
         Kind::Activation,
         &Activation { profiles: vec![profile], composition: Composition::Intersection },
     );
-    let (bytes, checkpoint) = supplier.proof(Position(4));
+    let (bytes, checkpoint) = supplier.proof(evaluation_at);
     let target = LinkTarget {
         organisation: supplier_id,
-        position: Position(4),
+        position: evaluation_at,
         statement: evaluation,
         receipt: bytes,
         checkpoint,

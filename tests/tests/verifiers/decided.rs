@@ -6,14 +6,15 @@ use counterfoil_protocol::actuation::{Mode, Reversibility};
 use counterfoil_protocol::admissibility::{
     Composition, Decision, EvidenceRef, Profile, Requirement, Rule, SilenceRule, Verdict,
 };
-use counterfoil_protocol::bundle::{Outcome, Wanted, verify, write};
+use counterfoil_protocol::bundle::{Outcome, Readers, Wanted, verify, write};
 use counterfoil_protocol::codec::{self, Value};
 use counterfoil_protocol::ids::{ByteString, Position, StatementId, Timestamp};
 use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
+use counterfoil_protocol::mesh::Agreements;
 
 use super::parts::Case;
 use super::second::{self, Found};
-use super::world::{Dice, World, ids, name_some, profiles};
+use super::world::{Dice, NOW, World, ids, name_some, profiles};
 
 /// Worlds, and decisions in each; `DECISIONS` says how many worlds.
 fn worlds() -> u64 {
@@ -26,6 +27,8 @@ const LIES: usize = 4;
 /// A bundle with decisions, and what is true of each.
 struct Decided {
     bundle: Vec<u8>,
+    /// The same for anybody, and for one of the members: without what is limited to others.
+    narrow: [Vec<u8>; 2],
     /// By statement, what was done to it; nothing where it is honest.
     decisions: BTreeMap<String, Option<&'static str>>,
     /// How often honest ones were about what is for the parties of an agreement: accepted, and refused for that.
@@ -59,7 +62,13 @@ fn decided(seed: u64) -> Decided {
             }
         }
     }
-    Decided { bundle: write(&world.close(&mut dice), &Wanted::lineage(&about)).unwrap(), decisions, crossed }
+    let member = dice.pick(&ids(&world).into_iter().collect::<Vec<_>>());
+    let mesh = world.close(&mut dice);
+    let known = Agreements::of(mesh.chains.values().flat_map(|chain| &chain.statements));
+    let member = Readers::These(vec![known.audience(member, Timestamp(NOW))]);
+    let file = |readers| write(&mesh, &Wanted { readers, ..Wanted::lineage(&about) }).unwrap();
+    let narrow = [Readers::Anybody, member].map(file);
+    Decided { bundle: file(Readers::Chosen), narrow, decisions, crossed }
 }
 
 /// Makes a decision say what does not follow, or might not; says what was done.
@@ -314,6 +323,41 @@ fn decisions_honest_and_not() {
     assert!(crossed(0) > 0 && crossed(1) > 0, "{} {}", crossed(0), crossed(1));
 }
 
+/// Files for some readers: what rests on something that is limited to others is left open by both, and nothing else is.
+#[test]
+fn decisions_for_some_readers() {
+    if !second::build() {
+        return;
+    }
+    let worlds: Vec<Decided> = (0..worlds().div_ceil(4)).map(decided).collect();
+    let (mut open, mut differences, mut proven) = (0, Vec::new(), 0);
+    for which in 0..2 {
+        let case = |(n, one): (usize, &Decided)| Case {
+            name: format!("world {n} for readers {which}"),
+            bytes: one.narrow[which].clone(),
+        };
+        let cases: Vec<Case> = worlds.iter().enumerate().map(case).collect();
+        for ((case, second), world) in cases.iter().zip(second::verify(&cases)).zip(&worlds) {
+            let limited = "is limited to others than this file is for";
+            for (id, (first, why, other, detail)) in judged(&case.bytes, &second) {
+                if is_unread(&other, &detail) {
+                    continue;
+                }
+                let is_same = first == other && why.ends_with(limited) == detail.ends_with(limited);
+                if !is_same {
+                    differences.push(format!("{} {id}: {first} ({why}), {other} ({detail})", case.name));
+                }
+                let is_honest = world.decisions[&id].is_none();
+                assert!(!is_honest || first == "passed" || why.ends_with(limited), "{}: {why}", case.name);
+                open += usize::from(is_same && is_honest && first == "not-proven");
+                proven += usize::from(is_same && is_honest && first == "passed");
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(open > 0 && proven > 0, "{open} open, {proven} proven");
+}
+
 /// A composition whose sets are beyond the bound of work: each sum of weights is another one.
 #[test]
 fn a_verdict_beyond_the_bound_of_work() {
@@ -372,7 +416,8 @@ fn a_verdict_beyond_the_bound_of_work() {
             about.extend(world.record(&counted));
         }
     }
-    let bytes = write(&world.close(&mut dice), &Wanted::lineage(&about)).unwrap();
+    let wanted = Wanted { readers: Readers::Chosen, ..Wanted::lineage(&about) };
+    let bytes = write(&world.close(&mut dice), &wanted).unwrap();
     let cases = [Case { name: "beyond".into(), bytes }];
     let second = second::verify(&cases).remove(0);
     let judged = judged(&cases[0].bytes, &second);

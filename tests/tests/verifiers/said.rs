@@ -71,6 +71,7 @@ impl World {
             manifest: Manifest {
                 about: vec![about],
                 absent: absent(&self.said),
+                limited: vec![],
                 misbehaviour: vec![],
                 ranges: vec![],
                 period: None,

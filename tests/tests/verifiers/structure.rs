@@ -16,6 +16,7 @@ pub(crate) fn all() -> Vec<Case> {
         ("sparse", valid::sparse()),
         ("disclosed", valid::disclosed()),
         ("withheld", valid::withheld()),
+        ("limited", valid::limited()),
     ];
     let mut found = Vec::new();
     for (base, bytes) in &bases {
@@ -254,6 +255,14 @@ fn manifests(parts: &Parts, add: &mut impl FnMut(String, Vec<u8>)) {
         ("about the same twice", Box::new(|p| p.manifest.about.extend(p.manifest.about.clone()))),
         ("with something absent that nobody needs", Box::new(|p| p.manifest.absent.push(some))),
         ("with something absent that is here", Box::new(|p| p.manifest.absent.push(first_said(p)))),
+        ("with something limited that nobody needs", Box::new(|p| p.manifest.limited.push(some))),
+        ("with something limited that is here", Box::new(|p| p.manifest.limited.push(first_said(p)))),
+        ("with nothing limited", Box::new(|p| p.manifest.limited.clear())),
+        (
+            "with limited for absent",
+            Box::new(|p| std::mem::swap(&mut p.manifest.limited, &mut p.manifest.absent)),
+        ),
+        ("with limited and absent", Box::new(|p| p.manifest.absent.extend(p.manifest.limited.clone()))),
         ("with nothing absent", Box::new(|p| p.manifest.absent.clear())),
         ("with a proof that is none", Box::new(|p| p.manifest.misbehaviour.push(ByteString(vec![0xa0])))),
         ("with a section more", Box::new(|p| p.manifest.sections += 1)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterfoil_protocol::actuation::{CorrectiveAction, HarmOrdering, Nonconformity};
-use counterfoil_protocol::bundle::{Wanted, write};
+use counterfoil_protocol::bundle::{Readers, Wanted, write};
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::cosignature::cosign;
@@ -14,7 +14,7 @@ use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Charter, Join, Le
 use counterfoil_protocol::observation::{Disclosure, sealed};
 use counterfoil_protocol::statement::{Draft, Kind};
 use counterfoil_protocol::test_support::governed::{EU, World};
-use counterfoil_protocol::test_support::mesh::{Chain, Mesh, story};
+use counterfoil_protocol::test_support::mesh::{Chain, Mesh, limited_story, story};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
 use super::parts::Case;
@@ -70,6 +70,18 @@ pub(crate) fn withheld() -> Vec<u8> {
     write(&mesh, &period(1000, 1000, vec![supplier])).unwrap()
 }
 
+/// A decision on what is limited, for whom somebody has chosen.
+fn unlimited() -> Vec<u8> {
+    let (mesh, about) = limited_story();
+    write(&mesh, &Wanted { readers: Readers::Chosen, ..Wanted::lineage(&about) }).unwrap()
+}
+
+/// A decision on what is limited, for anybody: it is not proven to them.
+pub(crate) fn limited() -> Vec<u8> {
+    let (mesh, about) = limited_story();
+    write(&mesh, &Wanted::lineage(&about)).unwrap()
+}
+
 pub(crate) fn all() -> Vec<Case> {
     let (mesh, about) = story();
     let [supplier, deployer] = [1, 2].map(|seed| TestOrganisation::new(seed).id());
@@ -82,6 +94,8 @@ pub(crate) fn all() -> Vec<Case> {
         Case { name: "sparse".into(), bytes: sparse() },
         Case { name: "disclosed".into(), bytes: disclosed() },
         Case { name: "withheld".into(), bytes: withheld() },
+        Case { name: "limited".into(), bytes: limited() },
+        Case { name: "not limited any more".into(), bytes: unlimited() },
     ];
     // Each statement of the story by itself.
     for chain in mesh.chains.values() {

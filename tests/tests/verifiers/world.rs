@@ -37,7 +37,7 @@ use counterfoil_protocol::test_support::mesh::{Chain, Mesh};
 use counterfoil_protocol::weighting::{Dimension, Ppm, Rubric};
 
 const DAY: u64 = 86_400;
-const NOW: u64 = 1000 * DAY;
+pub(crate) const NOW: u64 = 1000 * DAY;
 const CLAIMS: [&str; 4] = ["test/a", "test/b", "audit/a", "audit/b"];
 /// What profiles may ask of one observation, the last of which the second verifier does not read.
 const EXPRESSIONS: [&str; 10] = [
