@@ -280,7 +280,18 @@ fn who_is_recognised_and_silent_is_waited_for_and_a_bundle_replays_it() {
     assert_eq!(state(&verdict), (Mode::Defer, RequirementState::Unknown, vec![body]));
     let may_have = format!("{body} may have it, last confirmed at 900");
     assert!(verdict.missing[0][0].way_out.contains(&may_have), "{:?}", verdict.missing);
+    // It has answered, and what it named is here, or is not here yet.
+    let answered = |missing| InquiryAnswer::Answered { named: 1, came: 1 - missing, missing };
+    let mut heard = |answer| {
+        story.inquiries = vec![Inquiry { organisation: body, answer }];
+        state(&story.decide().unwrap().1)
+    };
+    assert_eq!(heard(answered(0)), unmet);
+    assert_eq!(heard(InquiryAnswer::Refused), unmet);
+    assert_eq!(heard(answered(1)).1, RequirementState::Unknown);
     story.silence = SilenceRule::Named;
+    assert_eq!(state(&story.decide().unwrap().1), unmet);
+    story.inquiries = inquiries.to_vec();
     let (formerly, verdict) = story.decide().unwrap();
     assert_eq!(state(&verdict), unmet);
 

@@ -77,6 +77,11 @@ impl InquiryAnswer {
         matches!(self, Self::Silent { .. } | Self::Unreachable { .. })
     }
 
+    /// Whether it named what did not come in time.
+    pub const fn is_incomplete(&self) -> bool {
+        matches!(self, Self::Answered { missing: 1.., .. })
+    }
+
     /// Since when nothing was heard of the organisation, if that is what came of it.
     pub const fn unreachable_since(&self) -> Option<Timestamp> {
         match self {
@@ -103,7 +108,8 @@ pub enum SilenceRule {
     /// That of the organisations that a requirement names: the rule of decisions that say nothing of it.
     #[default]
     Named,
-    /// Where a requirement names none, also that of those whom the decider recognises for what would show it.
+    /// Where a requirement names none, also that of those whom the decider recognises for what would show it. Whoever named
+    /// what did not come in time has not been heard to the end.
     Recognised,
 }
 

@@ -37,7 +37,8 @@ pub struct Case {
     pub evidence: Vec<Evidence>,
     /// Findings.
     pub findings: Vec<Finding>,
-    /// Organisations whose chains are too old to rely on, or were asked for in vain and never came.
+    /// Organisations whose chains are too old to rely on, or were asked for in vain and never came, or who have named what
+    /// did not come.
     pub unheard: BTreeMap<OrganisationId, Silence>,
     /// What governs the action besides profiles.
     pub governance: Governance,

@@ -335,15 +335,24 @@ impl<'a, 'b> Context<'a, 'b> {
         (is_stale && *organisation != self.inputs.decider).then_some(age_s)
     }
 
-    /// Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known.
+    /// Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known; and
+    /// those who have named what is not here.
     fn unheard(&self) -> BTreeMap<OrganisationId, Silence> {
         let chains = self.inputs.chains.iter();
         let stale = chains.filter(|(id, chain)| self.stale(id, chain).is_some());
-        let in_vain = self.inputs.inquiries.iter().filter(|inquiry| inquiry.answer.is_in_vain());
+        let inquiries = self.inputs.inquiries.iter();
+        let in_vain = inquiries.clone().filter(|inquiry| inquiry.answer.is_in_vain());
         let unknown = in_vain.filter(|inquiry| !self.inputs.chains.contains_key(&inquiry.organisation));
+        let heard_to_the_end = self.inputs.silence == SilenceRule::Named;
+        let incomplete =
+            inquiries.filter(|inquiry| !heard_to_the_end && inquiry.answer.is_incomplete()).map(|inquiry| {
+                let chain = self.inputs.chains.get(&inquiry.organisation);
+                (inquiry.organisation, chain.map(|chain| chain.basis.seen))
+            });
         stale
             .map(|(id, chain)| (*id, Some(chain.basis.seen)))
             .chain(unknown.map(|inquiry| (inquiry.organisation, inquiry.answer.unreachable_since())))
+            .chain(incomplete)
             .map(|(id, since)| (id, Silence { since, recognitions: self.recognitions_of(&id) }))
             .collect()
     }

@@ -357,7 +357,7 @@ impl PreparedRequirement {
             self.show(requirement);
         }
         // INVARIANT(7): nobody knows what they do not say who cannot be heard.
-        let unheard = if self.may_be_shown(requirement) { self.unheard.clone() } else { Vec::new() };
+        let unheard = self.awaited(requirement, case);
         let state = if self.is_shown {
             RequirementState::Met
         } else if is_unknown || !unheard.is_empty() {
@@ -370,17 +370,27 @@ impl PreparedRequirement {
         RequirementOutcome { state, considered, unheard }
     }
 
-    /// Whether it would be shown if each organisation that may show it and cannot be heard were one more source.
-    fn may_be_shown(&self, requirement: &Requirement) -> bool {
+    /// Those who cannot be heard and may add to what counts, if that would be shown with each of them for one more source.
+    fn awaited(&self, requirement: &Requirement, case: &Case) -> Vec<Unheard> {
         if self.is_shown || self.unheard.is_empty() {
-            return false;
+            return Vec::new();
         }
+        // Whoever has said something already is a source already.
+        let is_new = |unheard: &&Unheard, has_said: fn(&Piece) -> bool| {
+            let mut said = self.pieces.iter().filter(|piece| has_said(piece));
+            !said.any(|piece| {
+                case.evidence.get(piece.place).is_some_and(|item| item.organisation == unheard.organisation)
+            })
+        };
+        let awaited: Vec<Unheard> =
+            self.unheard.iter().filter(|one| is_new(one, |piece| piece.counted)).cloned().collect();
+        let others = awaited.iter().filter(|one| is_new(one, |piece| piece.accepted)).count();
         let accepted = self.pieces.iter().filter(|piece| piece.accepted).zip(&self.groups);
         let counted: BTreeSet<usize> =
             accepted.filter(|(piece, _)| piece.counted).map(|(_, group)| *group).collect();
-        let more = self.unheard.len();
-        counted.len() + more >= usize::from(requirement.distinct)
-            && sources_needed(requirement).is_some_and(|need| self.sources + more >= need)
+        let is_enough = counted.len() + awaited.len() >= usize::from(requirement.distinct)
+            && sources_needed(requirement).is_some_and(|need| self.sources + others >= need);
+        if is_enough { awaited } else { Vec::new() }
     }
 
     /// Who is independent of whom, among all that is accepted but for floors. Leaving a piece of evidence out later does

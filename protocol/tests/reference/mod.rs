@@ -129,19 +129,28 @@ impl Asked<'_> {
     }
 
     /// Whether there are organisations that cannot be heard, that something may be expected of, and that would be enough
-    /// together with what counts, if each of them were a further source.
+    /// together with what counts, if each of them that is no source yet were a further one.
     fn is_met_by_silence(&self, case: &Case, everything: u32) -> bool {
-        let more = case.unheard.iter().filter(|(id, silence)| self.expects(id, silence)).count();
-        let count = |counts: &dyn Fn(&Seen) -> bool| {
-            let groups: BTreeSet<usize> =
-                self.seen.iter().filter(|s| s.refused.is_empty() && counts(s)).map(|s| s.group).collect();
-            groups.len() + more
-        };
         let corroboration = self.corroboration(everything);
+        let accepted = |s: &Seen| s.refused.is_empty();
+        let counts = |s: &Seen| accepted(s) && self.reaches_floors(s, corroboration);
+        let of = |s: &Seen| case.evidence[s.number].organisation;
+        let expected: BTreeSet<OrganisationId> = case
+            .unheard
+            .iter()
+            .filter(|(id, silence)| self.expects(id, silence))
+            .map(|(id, _)| *id)
+            .filter(|id| !self.seen.iter().any(|s| counts(s) && of(s) == *id))
+            .collect();
+        let sources = |has: &dyn Fn(&Seen) -> bool| {
+            let groups: BTreeSet<usize> = self.seen.iter().filter(|s| has(s)).map(|s| s.group).collect();
+            let new = expected.iter().filter(|id| !self.seen.iter().any(|s| has(s) && of(s) == **id)).count();
+            groups.len() + new
+        };
         let floor = self.requirement.floors.get(&Dimension::Corroboration).map_or(0, |floor| floor.get());
-        let together = [0, 500_000, 750_000, 875_000, 937_500, 968_750][count(&|_| true).min(5)];
-        more > 0
-            && count(&|s| self.reaches_floors(s, corroboration)) >= usize::from(self.requirement.distinct)
+        let together = [0, 500_000, 750_000, 875_000, 937_500, 968_750][sources(&accepted).min(5)];
+        !expected.is_empty()
+            && sources(&counts) >= usize::from(self.requirement.distinct)
             && together >= floor
     }
 

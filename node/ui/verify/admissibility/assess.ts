@@ -65,7 +65,13 @@ export function assess(
   const mayBe = considered.some(({ refused }) => refused.length > 0 && refused.every(({ code }) => code.startsWith("unknown-")));
   const isMet = isSatisfied(tree, () => true);
   const possible = silent.filter((one) => mayShow(one, requirement));
-  const unheard = !isMet && mayBeShown(requirement, leaves, possible.length) ? possible : [];
+  // Whoever has said something already is a source already.
+  const isNew = ({ organisation }: Silence, said: Considered[]): boolean =>
+    said.every(({ evidence }) => evidence.organisation !== organisation);
+  const counted = accepted.map(({ one }) => one).filter(({ refused }) => refused.length === 0);
+  const awaited = possible.filter((one) => isNew(one, counted));
+  const others = awaited.filter((one) => isNew(one, accepted.map(({ one }) => one)));
+  const unheard = !isMet && mayBeShown(requirement, leaves, awaited.length, others.length) ? awaited : [];
   const state = isMet ? "met" : mayBe || unheard.length > 0 ? "unknown" : "unmet";
   return [{ state, considered, unheard }, tree];
 }
@@ -159,12 +165,12 @@ function shownBy({ distinct, floors }: Requirement, sources: Source[]): Tree {
   return need <= 1 ? shown : all([shown, fromGroups(need, sources)]);
 }
 
-/** Whether it would be shown if so many organisations that cannot be heard were one more source each. */
-function mayBeShown({ distinct, floors }: Requirement, sources: Source[], more: number): boolean {
-  const count = (of: Source[]): number => new Set(of.map(({ group }) => group)).size + more;
+/** Whether it would be shown with so many more sources that count, and so many more at all. */
+function mayBeShown({ distinct, floors }: Requirement, sources: Source[], more: number, others: number): boolean {
+  const count = (of: Source[]): number => new Set(of.map(({ group }) => group)).size;
   const need = sourcesFor(floors.get("corroboration") ?? 0);
-  const isEnough = count(sources.filter(({ counts }) => counts)) >= distinct;
-  return more > 0 && isEnough && need !== undefined && count(sources) >= need;
+  const isEnough = count(sources.filter(({ counts }) => counts)) + more >= distinct;
+  return more > 0 && isEnough && need !== undefined && count(sources) + others >= need;
 }
 
 function fromGroups(need: number, sources: Source[]): Tree {

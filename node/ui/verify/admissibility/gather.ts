@@ -81,6 +81,11 @@ function isInVain(answer: Answer): answer is Extract<Answer, { kind: "silent" | 
   return answer !== "refused" && answer.kind !== "answered";
 }
 
+/** Whether an organisation named what did not come in time. */
+function isIncomplete(answer: Answer): boolean {
+  return answer !== "refused" && answer.kind === "answered" && answer.value.missing > 0n;
+}
+
 /** What holds for all evidence of a case. */
 class Context {
   private readonly membership: Membership | undefined;
@@ -160,12 +165,17 @@ class Context {
     return organisation !== this.decider && this.limit !== undefined && age > this.limit ? age : undefined;
   }
 
-  /** Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known. */
+  /**
+   * Organisations that cannot be heard: with chains that are too old to rely on, or asked in vain and never known; and, but
+   * for former decisions, those who have named what is not here.
+   */
   unheard(): Silence[] {
     const stale = [...this.knowledge].filter(([organisation, known]) => this.stale(organisation, known) !== undefined);
     const found = new Map(stale.map(([organisation, { confirmed }]): [Hex, bigint | undefined] => [organisation, confirmed]));
     for (const { organisation, answer } of this.decision.inquiries) {
-      if (!this.knowledge.has(organisation) && isInVain(answer)) found.set(organisation, answer.value.since);
+      const known = this.knowledge.get(organisation);
+      if (known === undefined && isInVain(answer)) found.set(organisation, answer.value.since);
+      if (this.decision.silence === "recognised" && isIncomplete(answer)) found.set(organisation, known?.confirmed);
     }
     const inOrder = [...found].sort(([one], [other]) => (one < other ? -1 : one > other ? 1 : 0));
     return inOrder.map(([organisation, since]) => ({ organisation, since, recognitions: this.recognitionsOf(organisation) }));
