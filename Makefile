@@ -69,6 +69,7 @@ BENCH = $${CARGO_TARGET_DIR:-$(CURDIR)/target}
 bench: setup ## appends, lineages, decisions, beside peers on this machine; writes bench/report.json, fails at a missed bar
 	@missed=0; \
 	( $(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench append ) || missed=1; \
+	( $(ROCKSDB) cargo bench --locked -q -p counterfoil-node --bench decide ) || missed=1; \
 	cargo bench --locked -q -p counterfoil-protocol --bench decisions || missed=1; \
 	cargo bench --locked -q -p counterfoil-protocol --bench lineage || missed=1; \
 	BENCH_REPORT="$(BENCH)/bench/report.json" CARGO_TARGET_DIR="$(BENCH)/policy" \

@@ -40,7 +40,7 @@ use crate::asked::Asked;
 use crate::clock;
 use crate::data::DataError;
 use crate::intake::{Batch, Intake};
-use crate::store::{HeadLock, Store, StoreError};
+use crate::store::{EvidenceEdges, HeadLock, Store, StoreError};
 
 /// Most inputs that wait for the engine; callers then wait in turn.
 const INPUTS_MAX: usize = 1024;
@@ -731,7 +731,7 @@ fn serve(store: &Store, config: &Config, wanted: &Receiver<Wanted>, inputs: &Syn
                 (channel, Ok(Response::Revealed(revealed(&chain, &audience, &positions, config))))
             }
             Read::Bearing { channel, about, audience, head } => {
-                let places = bearing(store, &organisation, &about, &audience);
+                let places = bearing(&EvidenceEdges(store), &organisation, &about, &audience);
                 (channel, Ok(Response::Evidence(Bearing { head, places })))
             }
             Read::Whereabouts { channel, statements, audience } => {

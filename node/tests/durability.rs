@@ -2,21 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use counterfoil_federation::Config;
 use counterfoil_federation::engine::Identity;
 use counterfoil_node::runtime::{Runtime, RuntimeError};
-use counterfoil_node::store::{HeadLock, Store, StoreError};
+use counterfoil_node::store::{EvidenceEdges, HeadLock, Store, StoreError};
+use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
+use counterfoil_protocol::admissibility::gather::relevant;
+use counterfoil_protocol::admissibility::{Decision, EvidenceRef, SilenceRule};
 use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
-use counterfoil_protocol::ids::{HeadSeq, Position, TreeSize};
+use counterfoil_protocol::ids::{ByteString, HeadSeq, Position, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::keys::SecretKey;
 use counterfoil_protocol::lineage::graph::EdgeSource as _;
 use counterfoil_protocol::lineage::index::Direction;
 use counterfoil_protocol::lineage::{Edge, EdgeKind, edges};
-use counterfoil_protocol::observation::{Subject, SubjectKey};
+use counterfoil_protocol::observation::{Observation, Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
@@ -191,4 +194,71 @@ fn the_lineage_in_memory_is_what_is_on_disk_after_each_append() {
     node.stop();
     drop(node);
     assert_eq!(all(&start(directory.path(), &organisation)), before);
+}
+
+/// A decision about a subject, on one piece of evidence.
+fn decision(subject: &Subject, evidence: EvidenceRef, n: u64) -> Decision {
+    Decision {
+        request: Request {
+            action: "deploy".into(),
+            subjects: vec![subject.clone()],
+            actuator: "gateway".into(),
+            scopes: BTreeMap::new(),
+            predicted: BTreeMap::new(),
+            reversibility: Reversibility::Reversible,
+            harm: Vec::new(),
+            purpose: n.to_string(),
+        },
+        time: Timestamp(n),
+        mesh: None,
+        activation: StatementId::from_bytes([7; 32]),
+        basis: Vec::new(),
+        inquiries: Vec::new(),
+        silence: SilenceRule::default(),
+        evidence: vec![evidence],
+        forked: Vec::new(),
+        mode: Mode::Continue,
+        verdict: ByteString(Vec::new()),
+    }
+}
+
+#[test]
+fn evidence_is_found_without_going_over_earlier_decisions_and_they_are_found_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    let node = filled(directory.path(), &organisation, 0);
+    let mut said = observation("evaluation/test", 1);
+    said.materials = vec![Subject::Named("material".into())];
+    let subject = said.subjects[0].clone();
+    let first = organisation.statement(Kind::Observation, &said);
+    let place = node.append(first.statement().bytes()).unwrap();
+    let id = first.statement().id();
+    let about_material = Observation { subjects: said.materials.clone(), ..observation("datasheet/test", 2) };
+    let about_material = organisation.statement(Kind::Observation, &about_material);
+    node.append(about_material.statement().bytes()).unwrap();
+    let found = |subjects: &[Subject]| relevant(subjects, &EvidenceEdges(node.store())).unwrap();
+    let evidence = BTreeSet::from([id, about_material.statement().id()]);
+    assert_eq!(found(std::slice::from_ref(&subject)), evidence);
+
+    let weighed = EvidenceRef { organisation: organisation.id(), position: place.position, statement: id };
+    let decisions: BTreeSet<StatementId> = (1..4)
+        .map(|n| {
+            let made = organisation.statement(Kind::Decision, &decision(&subject, weighed.clone(), n));
+            node.append(made.statement().bytes()).unwrap().statement
+        })
+        .collect();
+    // What is found over all edges is the same, and the decisions, which are no evidence.
+    assert_eq!(found(std::slice::from_ref(&subject)), evidence);
+    let all = relevant(std::slice::from_ref(&subject), node.store().as_ref()).unwrap();
+    assert_eq!(all, evidence.union(&decisions).copied().collect());
+    let about = node.store().decisions_about(&subject.key()).unwrap();
+    assert_eq!(about.into_iter().collect::<BTreeSet<_>>(), decisions);
+    assert!(node.store().decisions_about(&SubjectKey::Statement(id)).unwrap().is_empty(), "none is about it");
+    let resting = node.store().downstream(&SubjectKey::Statement(id)).unwrap();
+    let resting =
+        resting.iter().filter(|edge| edge.kind == EdgeKind::EvidenceFor).map(|edge| edge.asserted_by);
+    assert_eq!(resting.collect::<BTreeSet<_>>(), decisions, "a recall reaches them");
+    // A decision that is asked about leads to what it was about.
+    let asked = [Subject::Statement(*decisions.first().unwrap())];
+    assert!(found(&asked).is_superset(&evidence), "{:?}", found(&asked));
 }

@@ -7,7 +7,6 @@ use counterfoil_protocol::actuation::{Effect, Mode, Nonconformity, Permit, Reque
 use counterfoil_protocol::admissibility::declared::is_same;
 use counterfoil_protocol::admissibility::{Decision, Verdict};
 use counterfoil_protocol::ids::{ByteString, Position, StatementId, Timestamp};
-use counterfoil_protocol::lineage::EdgeKind;
 use counterfoil_protocol::lineage::graph::EdgeSource as _;
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
@@ -164,13 +163,11 @@ impl Node {
             return Ok(Vec::new());
         };
         let mut decisions: BTreeSet<(Position, StatementId)> = BTreeSet::new();
-        for edge in self.store().downstream(&subject.key())? {
-            if edge.kind == EdgeKind::About
-                && self.kind_of(&edge.asserted_by)? == Some(Kind::Decision)
-                && let Some((organisation, position)) = self.store().place(&edge.asserted_by)?
+        for decision in self.store().decisions_about(&subject.key())? {
+            if let Some((organisation, position)) = self.store().place(&decision)?
                 && organisation == own
             {
-                decisions.insert((position, edge.asserted_by));
+                decisions.insert((position, decision));
             }
         }
         let mut last: Option<[Placed; 3]> = None;

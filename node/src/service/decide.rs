@@ -1,6 +1,7 @@
 //! Decisions: asked, recorded, explained; and the profiles that they follow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use counterfoil_protocol::actuation::Request;
@@ -19,15 +20,37 @@ use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
 use super::say::{Said, Say};
+use super::spent::Part;
 use super::{Blame, Node, ServiceError, is_covered};
 use crate::runtime::View;
-use crate::store::Placed;
+use crate::store::{EvidenceEdges, Placed};
 
 /// How often it is asked on for one decision.
 const INQUIRY_ROUNDS_MAX: usize = 4;
 
 /// Most statements whose kinds are kept in memory.
 const KINDS_KEPT_MAX: usize = 1 << 16;
+/// Most bytes of statements that are kept verified.
+const KEPT_BYTES_MAX: usize = 32 << 20;
+
+/// Evidence that decisions came across, verified in its place.
+#[derive(Default)]
+pub(super) struct Kept {
+    of: BTreeMap<StatementId, Arc<Verified>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, verified: &Arc<Verified>) {
+        self.bytes = self.bytes.saturating_add(verified.bytes().len());
+        if self.bytes > KEPT_BYTES_MAX {
+            // All at once: what is asked about again is soon known again.
+            self.of.clear();
+            self.bytes = verified.bytes().len();
+        }
+        self.of.insert(verified.id(), Arc::clone(verified));
+    }
+}
 
 /// A decision with its verdict.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,10 +87,13 @@ pub struct Decided {
     pub authorities: BTreeMap<String, String>,
 }
 
+/// Chains whose statements may count: the state of each under its head, its standing statements, and what they rest on.
+type Chains = BTreeMap<OrganisationId, (OrganisationState, Vec<Arc<Verified>>, Basis)>;
+
 /// The parts of a case that have to outlive it.
 pub(super) struct Gathered {
-    pub(super) chains: BTreeMap<OrganisationId, (OrganisationState, Vec<Verified>, Basis)>,
-    pub(super) evidence: Vec<Verified>,
+    pub(super) chains: Chains,
+    pub(super) evidence: Vec<Arc<Verified>>,
     pub(super) mesh: Option<MeshId>,
     pub(super) forked: BTreeSet<OrganisationId>,
     pub(super) inquiries: Vec<Inquiry>,
@@ -93,7 +119,8 @@ impl Node {
             let text = "a decision is recorded as of now; use --dry-run to ask about another time";
             return Err(ServiceError::caller("time", text));
         }
-        let inquiries = if at.is_none() { self.inquire(&request, wait)? } else { Vec::new() };
+        let asking = || self.spent().on(Part::Asking, || self.inquire(&request, wait));
+        let inquiries = if at.is_none() { asking()? } else { Vec::new() };
         let _acting = self.acting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let view = self.view()?;
         let time = at.unwrap_or_else(|| view.now.timestamp());
@@ -112,23 +139,25 @@ impl Node {
     ) -> Result<Decided, ServiceError> {
         let mut gathered = self.gather(view, &request)?;
         gathered.inquiries = inquiries;
-        gathered.evidence.extend(self.staged(view, &request)?);
+        gathered.evidence.extend(self.staged(view, &request)?.into_iter().map(Arc::new));
         if let Some(overriding) = overriding {
-            gathered.evidence.push(self.verified_one(view, overriding)?);
+            gathered.evidence.push(Arc::new(self.verified_one(view, overriding)?));
         }
         let inputs = gathered.inputs(self.organisation(), request, time);
-        let (decision, verdict) = {
+        let (decision, verdict) = self.spent().on(Part::Verdict, || {
             let mut evaluator = self.evaluator.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            decide_with(&inputs, &mut evaluator)?
-        };
+            decide_with(&inputs, &mut evaluator)
+        })?;
         let (mut recorded, mut permit) = (None, None);
         if !dry_run {
-            let said = self.say(Say::new(Kind::Decision, &decision)?)?;
-            recorded = Some(said.statement);
-            self.have_reviewed(&said.statement, &verdict)?;
-            let own = inputs.chains.get(&inputs.decider);
-            let times_s = own.map(|own| governance(&inputs, own).times_s(&decision.request.action));
-            permit = self.permit(&said, &decision, &verdict, times_s.unwrap_or_default())?;
+            (recorded, permit) = self.spent().on(Part::Recording, || {
+                let said = self.say(Say::new(Kind::Decision, &decision)?)?;
+                self.have_reviewed(&said.statement, &verdict)?;
+                let own = inputs.chains.get(&inputs.decider);
+                let times_s = own.map(|own| governance(&inputs, own).times_s(&decision.request.action));
+                let permit = self.permit(&said, &decision, &verdict, times_s.unwrap_or_default())?;
+                Ok::<_, ServiceError>((Some(said.statement), permit))
+            })?;
         }
         Ok(Decided {
             decision: recorded,
@@ -153,7 +182,8 @@ impl Node {
         let mut all: BTreeMap<OrganisationId, InquiryAnswer> = BTreeMap::new();
         let mut asked = BTreeSet::new();
         for _ in 0..INQUIRY_ROUNDS_MAX {
-            let reached: BTreeSet<SubjectKey> = reach(&request.subjects, self.store())?.into_keys().collect();
+            let reached: BTreeSet<SubjectKey> =
+                reach(&request.subjects, &EvidenceEdges(self.store()))?.into_keys().collect();
             if reached.is_subset(&asked) {
                 break;
             }
@@ -175,6 +205,16 @@ impl Node {
     /// Everything that this node knows and that bears on the request.
     // INVARIANT(9): a recall or revocation that reached this node is among the standing statements that are read here.
     pub(super) fn gather(&self, view: &View, request: &Request) -> Result<Gathered, ServiceError> {
+        let chains = self.spent().on(Part::States, || self.chains(view))?;
+        let evidence = self.spent().on(Part::Evidence, || self.evidence(view, request, &chains))?;
+        let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
+        let mesh = view.membership.as_ref().map(|membership| membership.mesh());
+        let silence = SilenceRule::Recognised;
+        Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new(), silence })
+    }
+
+    /// The chains whose statements may count, as they are under their heads.
+    fn chains(&self, view: &View) -> Result<Chains, ServiceError> {
         let is_relevant = |organisation: &OrganisationId| {
             *organisation == self.organisation()
                 || view.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
@@ -182,14 +222,19 @@ impl Node {
         let mut chains = BTreeMap::new();
         for (id, replica) in view.chains.iter().filter(|(id, _)| is_relevant(id)) {
             let Some(head) = replica.head() else { continue };
-            let standing: Vec<Verified> = replica
+            let standing: Vec<Arc<Verified>> = replica
                 .standing()
                 .iter()
                 .filter(|verified| head.size().contains(verified.position()))
-                .map(|verified| (**verified).clone())
+                .cloned()
                 .collect();
-            let state = OrganisationState::under(&standing, head.size())
-                .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?;
+            // Mostly nothing is here beyond the head, and the state is the one that is kept.
+            let state = if head.size() == replica.size() {
+                replica.state().clone()
+            } else {
+                OrganisationState::under(standing.iter().map(Arc::as_ref), head.size())
+                    .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?
+            };
             let seen = if *id == self.organisation() { view.now } else { replica.seen };
             let basis = Basis {
                 organisation: *id,
@@ -199,17 +244,27 @@ impl Node {
             };
             chains.insert(*id, (state, standing, basis));
         }
+        Ok(chains)
+    }
+
+    /// The statements that bear on a request, in chains that may count.
+    fn evidence(
+        &self,
+        view: &View,
+        request: &Request,
+        chains: &Chains,
+    ) -> Result<Vec<Arc<Verified>>, ServiceError> {
         let mut by_chain: BTreeMap<OrganisationId, Vec<Placed>> = BTreeMap::new();
         let mut count = 0;
-        let found = relevant(&request.subjects, self.store())?;
+        let edges = EvidenceEdges(self.store());
+        let found = relevant(&request.subjects, &edges)?;
         let mut disputable = found.clone();
         disputable.extend(request.subjects.iter().filter_map(|subject| match subject {
             Subject::Statement(id) => Some(*id),
             _ => None,
         }));
-        let disputing = links_on(&disputable, self.store())?;
+        let disputing = links_on(&disputable, &edges)?;
         for id in found.iter().chain(disputing.difference(&found)) {
-            // Earlier decisions about the same are many, and large: they are not read again for each.
             if !matches!(self.kind_of(id)?, Some(Kind::Observation | Kind::Counterfoil | Kind::Link)) {
                 continue;
             }
@@ -237,12 +292,40 @@ impl Node {
         }
         let mut evidence = Vec::with_capacity(count);
         for (organisation, placed) in by_chain {
-            evidence.extend(self.verified(view, &organisation, placed)?);
+            evidence.extend(self.verified_once(view, &organisation, placed)?);
         }
-        let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
-        let mesh = view.membership.as_ref().map(|membership| membership.mesh());
-        let silence = SilenceRule::Recognised;
-        Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new(), silence })
+        Ok(evidence)
+    }
+
+    /// Statements of one chain, verified when a decision came across them first: in its place a statement stays what it is.
+    /// How it stands today, by revocations and recalls, is looked at anew.
+    fn verified_once(
+        &self,
+        view: &View,
+        organisation: &OrganisationId,
+        placed: Vec<Placed>,
+    ) -> Result<Vec<Arc<Verified>>, ServiceError> {
+        let mut kept = self.evidence.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_kept = |one: &Placed| {
+            let known = kept.of.get(&one.statement.id())?;
+            (known.position() == one.position && known.organisation() == one.organisation)
+                .then(|| known.clone())
+        };
+        let mut found = Vec::with_capacity(placed.len());
+        let mut new = Vec::new();
+        for one in placed {
+            match is_kept(&one) {
+                Some(known) => found.push(known),
+                None => new.push(one),
+            }
+        }
+        for verified in self.verified(view, organisation, new)? {
+            let verified = Arc::new(verified);
+            kept.keep(&verified);
+            found.push(verified);
+        }
+        found.sort_by_key(|verified| verified.position());
+        Ok(found)
     }
 
     /// The kind of a statement, if it is here. It is read once, and then known.

@@ -42,6 +42,7 @@ pub mod recall;
 pub mod reconcile;
 mod retention;
 pub mod say;
+pub mod spent;
 mod times;
 pub mod what_if;
 pub mod witness;
@@ -62,6 +63,7 @@ use libp2p::Multiaddr;
 use zeroize::Zeroizing;
 
 pub use error::{Blame, ServiceError};
+use spent::Spent;
 
 use crate::backup::{self, Manifest};
 use crate::clock;
@@ -85,6 +87,10 @@ pub struct Node {
     acting: Mutex<()>,
     /// What is kept from one decision to the next.
     evaluator: Mutex<Evaluator>,
+    /// Evidence that they came across, verified.
+    evidence: Mutex<decide::Kept>,
+    /// What decisions cost.
+    spent: Spent,
     /// Kinds of statements that decisions came across, which never change.
     kinds: Mutex<BTreeMap<StatementId, Kind>>,
     /// One binding of the peer's key at a time.
@@ -122,6 +128,8 @@ impl Node {
             agents: Mutex::new(Vec::new()),
             acting: Mutex::new(()),
             evaluator: Mutex::default(),
+            evidence: Mutex::default(),
+            spent: Spent::default(),
             kinds: Mutex::default(),
             binding: Mutex::new(()),
             witnessing: Mutex::new(()),
@@ -158,6 +166,11 @@ impl Node {
             return Err(ServiceError::caller("path", "the directory for the backup is no absolute path"));
         }
         Ok(backup::write(&self.data, self.store(), to)?)
+    }
+
+    /// What decisions have cost since the start.
+    pub const fn spent(&self) -> &Spent {
+        &self.spent
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Recorded decisions under other circumstances, or under another profile. Nothing is recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use counterfoil_protocol::actuation::Mode;
 use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, case, open_head};
@@ -231,13 +232,13 @@ impl Node {
             let head = Head::parse(basis.head.0.as_slice())
                 .and_then(|head| head.verify(&replica.state().description().chain_key))
                 .map_err(|error| gone(format!("its head of {organisation}: {error}")))?;
-            let standing: Vec<Verified> = replica
+            let standing: Vec<Arc<Verified>> = replica
                 .standing()
                 .iter()
                 .filter(|verified| head.size().contains(verified.position()))
-                .map(|verified| (**verified).clone())
+                .cloned()
                 .collect();
-            let state = OrganisationState::under(&standing, head.size())
+            let state = OrganisationState::under(standing.iter().map(Arc::as_ref), head.size())
                 .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?;
             open_head(basis, &state)?;
             chains.insert(organisation, (state, standing, basis.clone()));
@@ -251,7 +252,7 @@ impl Node {
         }
         let mut evidence = Vec::with_capacity(decision.evidence.len());
         for (organisation, placed) in by_chain {
-            evidence.extend(self.verified(view, &organisation, placed)?);
+            evidence.extend(self.verified(view, &organisation, placed)?.into_iter().map(Arc::new));
         }
         let forked: BTreeSet<OrganisationId> = decision.forked.iter().copied().collect();
         let inquiries = decision.inquiries.clone();
@@ -329,13 +330,13 @@ impl Gathered {
                 .chains
                 .iter()
                 .map(|(id, (state, standing, basis))| {
-                    let standing = standing.iter().collect();
+                    let standing = standing.iter().map(Arc::as_ref).collect();
                     (*id, ChainView { state, standing, basis: basis.clone() })
                 })
                 .collect(),
             inquiries: self.inquiries.clone(),
             silence: self.silence,
-            evidence: self.evidence.iter().collect(),
+            evidence: self.evidence.iter().map(Arc::as_ref).collect(),
             forked: self.forked.clone(),
         }
     }

@@ -6,11 +6,11 @@ use counterfoil_protocol::codec;
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{ByteString, Bytes, MeshId, OrganisationId, Position, StatementId};
 use counterfoil_protocol::lineage::graph::EdgeSource;
-use counterfoil_protocol::lineage::{Edge, edges};
+use counterfoil_protocol::lineage::{Edge, EdgeKind, edges};
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::observation::sealed::seal;
-use counterfoil_protocol::statement::{Payload, Statement, Verified};
+use counterfoil_protocol::statement::{Kind, Payload, Statement, Verified};
 use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::{Store, StoreError, family};
@@ -23,6 +23,11 @@ const PAUSE_BYTES_MAX: usize = 256;
 const FROM: u8 = 0;
 /// First byte of a key by which an edge is found from its end.
 const TO: u8 = 1;
+/// The same for the edges that decisions assert: as many end at a subject, and at evidence, as there were decisions that
+/// rest on it, and no evidence is found over them.
+const TO_OF_DECISION: u8 = 2;
+/// Value of an edge by which a statement is about something.
+const ABOUT: u8 = 1;
 const LINK: u8 = b'l';
 const ANSWER: u8 = b'c';
 const MESH: &[u8] = b"mesh";
@@ -52,11 +57,14 @@ impl Store {
     /// Adds what a statement says about others to the batch that writes it.
     pub(super) fn index(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
         for (number, edge) in edges(verified.id(), verified.payload()).iter().enumerate() {
-            for (direction, node) in [(FROM, &edge.from), (TO, &edge.to)] {
+            let to = if verified.kind() == Kind::Decision { TO_OF_DECISION } else { TO };
+            for (direction, node) in [(FROM, &edge.from), (to, &edge.to)] {
                 let mut key = node_key(direction, node).to_vec();
                 key.extend_from_slice(edge.asserted_by.as_bytes());
                 key.extend_from_slice(&u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
-                batch.put_cf(self.family(family::EDGES)?, key, []);
+                // Which decisions are about something is found without reading them.
+                let value: &[u8] = if edge.kind == EdgeKind::About { &[ABOUT] } else { &[] };
+                batch.put_cf(self.family(family::EDGES)?, key, value);
             }
         }
         let (tag, link) = match verified.payload() {
@@ -98,6 +106,26 @@ impl Store {
             }
         }
         found.sort();
+        Ok(found)
+    }
+
+    /// The decisions about something, without reading them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn decisions_about(&self, node: &SubjectKey) -> Result<Vec<StatementId>, StoreError> {
+        let prefix = node_key(TO_OF_DECISION, node);
+        let mode = IteratorMode::From(&prefix, Direction::Forward);
+        let mut found = Vec::new();
+        for item in self.db.iterator_cf(self.family(family::EDGES)?, mode) {
+            let (key, value) = item.map_err(|error| self.database(error))?;
+            let Some(rest) = key.strip_prefix(&prefix) else { break };
+            let damaged = || StoreError::Damaged("the index of edges".into());
+            let (id, _) = rest.split_first_chunk::<32>().ok_or_else(damaged)?;
+            if value.as_ref() == [ABOUT] {
+                found.push(StatementId::from_bytes(*id));
+            }
+        }
         Ok(found)
     }
 
@@ -291,6 +319,32 @@ impl EdgeSource for Store {
     }
 
     fn downstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
-        self.edges(TO, node)
+        let mut found = self.edges(TO, node)?;
+        found.extend(self.edges(TO_OF_DECISION, node)?);
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// The edges over which evidence is found: all but those that decisions assert, which lead to none. What a decision costs
+/// does not depend on how many there were.
+#[derive(Clone, Copy)]
+pub struct EvidenceEdges<'a>(pub &'a Store);
+
+impl EdgeSource for EvidenceEdges<'_> {
+    type Error = StoreError;
+
+    fn upstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
+        self.0.edges(FROM, node)
+    }
+
+    fn downstream(&self, node: &SubjectKey) -> Result<Vec<Edge>, StoreError> {
+        self.0.edges(TO, node)
+    }
+}
+
+impl EvidenceSource for EvidenceEdges<'_> {
+    fn find(&self, id: &StatementId) -> Option<(OrganisationId, Position, Statement)> {
+        self.0.find(id)
     }
 }

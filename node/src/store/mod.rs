@@ -36,6 +36,7 @@ use counterfoil_protocol::ids::{OrganisationId, Position};
 use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
 pub use head_lock::HeadLock;
+pub use index::EvidenceEdges;
 pub use read::{Fsck, Placed, StoredChain, StoredEntry};
 
 /// Column families.
