@@ -3,7 +3,7 @@
 //! statement, no proof of misbehaviour, and memory that does not grow.
 //!
 //! `MINUTES` (10) and `SEED` (1) come from the environment; the faults follow from the seed. The report goes to `soak/` in the
-//! build's directory.
+//! build's directory. Interrupted, it ends early: it heals, checks and reports what there is, and takes the network away.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ const HEALING: Duration = Duration::from_secs(120);
 /// Memory may be so much above what it was in the third minute: in parts of a hundred, and so many KiB, which the database may
 /// hold before it goes to files.
 const GROWTH: (u64, u64) = (115, 32 * 1024);
+
+/// Whether somebody wants it to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Resident memory of all nodes at one moment, in KiB; of those that run.
 struct Sample {
@@ -65,10 +68,10 @@ impl Soak {
                 self.samples.push(Sample { at: elapsed, resident });
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || INTERRUPTED.load(Ordering::Relaxed) {
                 return;
             }
-            std::thread::park_timeout(left.min(SAMPLE));
+            std::thread::park_timeout(left.min(PACE));
         }
     }
 
@@ -143,7 +146,7 @@ impl Soak {
 
     /// One fault after the other until the time is over.
     fn run(&mut self, lasts: Duration) -> Outcome<()> {
-        while self.since.elapsed() < lasts {
+        while self.since.elapsed() < lasts && !INTERRUPTED.load(Ordering::Relaxed) {
             match self.random.random_range(0..10) {
                 0..=2 => self.weather(),
                 3..=5 => self.partition(),
@@ -198,8 +201,13 @@ fn soak() -> Outcome<()> {
     let (is_over, refused) = (AtomicBool::new(false), AtomicU64::new(0));
     let lasts = Duration::from_secs(60 * minutes);
     append_while(&mut soak, &is_over, &refused, lasts)?;
-    let healing = Instant::now();
     soak.lab.wire().change_all(|one| *one = Condition::default());
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        // What interrupts this at a terminal ends the nodes too.
+        soak.fleet.nodes.iter().try_for_each(|node| node.kill().and_then(|()| node.start()))?;
+    }
+    let minutes = minutes.min(soak.since.elapsed().as_secs().div_ceil(60));
+    let healing = Instant::now();
     let heads = soak.fleet.settle(HEALING)?;
     let healed = healing.elapsed();
     let looked = soak.fleet.check()?;
@@ -306,8 +314,20 @@ fn append_while(soak: &mut Soak, is_over: &AtomicBool, refused: &AtomicU64, last
     })
 }
 
+/// Notes when somebody interrupts this, for as long as it runs.
+fn listen() -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            eprintln!("interrupted: it heals, checks and reports");
+            INTERRUPTED.store(true, Ordering::Relaxed);
+        }
+    });
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    match soak() {
+    match listen().and_then(|()| soak()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
