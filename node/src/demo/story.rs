@@ -469,16 +469,20 @@ fn prove(stage: &mut Stage, plot: &Plot) -> anyhow::Result<(String, bool, bool)>
 
 fn standings(stage: &Stage) -> anyhow::Result<Vec<Standing>> {
     let mut standings = Vec::new();
+    let number = |status: &Value, name: &str| status.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let others = stage.actors.len().saturating_sub(1) as u64;
     for actor in &stage.actors {
-        let status = stage.run(actor.role, &["status"])?;
-        let number = |name: &str| status.get(name).and_then(Value::as_u64).unwrap_or_default();
+        // Chains may agree before everybody is connected with everybody.
+        let everybody = format!("connections of {} with the {others} others", actor.name);
+        let status =
+            stage.until(&everybody, actor.role, &["status"], |status| number(status, "peers") == others)?;
         standings.push(Standing {
             role: actor.role.into(),
             name: actor.name.clone(),
             id: actor.organisation.clone(),
-            size: number("size"),
+            size: number(&status, "size"),
             root: text(&status, "root")?,
-            peers: number("peers"),
+            peers: number(&status, "peers"),
             api: format!("http://{}", text(&status, "api")?),
             data: actor.data.display().to_string(),
         });
