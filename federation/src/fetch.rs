@@ -150,9 +150,7 @@ impl Targets {
             target.sources.truncate(SOURCES_MAX);
             target.attempts = 0;
         }
-        if target.fetching.is_none() {
-            self.schedule(&organisation, Some(now));
-        }
+        self.ask_next(&organisation, now);
     }
 
     /// Looks for a head of which there was a notice, with its witnesses' signatures.
@@ -175,7 +173,13 @@ impl Targets {
         }
         target.notice = Some(notice);
         target.add_source(Some(source));
-        if target.fetching.is_none() {
+        self.ask_next(organisation, now);
+    }
+
+    /// Somebody has what is looked for: it is asked now, unless another is being asked whose turn is not over yet.
+    fn ask_next(&mut self, organisation: &OrganisationId, now: Millis) {
+        let is_waiting = |target: &Target| target.fetching.is_some() && target.due.is_some();
+        if !self.all.get(organisation).is_some_and(is_waiting) {
             self.schedule(organisation, Some(now));
         }
     }

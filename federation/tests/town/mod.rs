@@ -89,6 +89,8 @@ pub(crate) struct Town {
     pub(crate) deaf: bool,
     /// What members said of statements that somebody looked for.
     pub(crate) located: Vec<Vec<Located>>,
+    /// Who answers nothing any more.
+    pub(crate) silent: Option<usize>,
 }
 
 /// Three founders of whom two admit, and one cosignature makes a quorum.
@@ -140,6 +142,7 @@ impl Town {
             next: 0,
             deaf: false,
             located: Vec::new(),
+            silent: None,
         };
         for index in 0..town.hosts.len() {
             town.hosts[index].organisation.opening().into_iter().for_each(|one| town.append(index, one));
@@ -247,6 +250,7 @@ impl Town {
                 self.channels.insert(channel, (index, exchange));
                 self.inputs.push_back((to, Input::Asked { peer: self.key(index), channel, request }));
             }
+            Effect::Respond { .. } | Effect::Serve { .. } if self.silent == Some(index) => {}
             Effect::Respond { channel, response } => self.respond(channel, response),
             Effect::Serve { channel, organisation, from, size, audience, head } => {
                 let page =
