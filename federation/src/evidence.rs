@@ -1,8 +1,8 @@
-//! Gathering for a decision: every other member is asked what in its own chain bears on the subjects, and a decision waits,
+//! Gathering for a decision: the other members are asked what in its own chain bears on the subjects, and a decision waits,
 //! up to a bound, until that is here.
 //!
 //! ```text
-//! Gather -> Reach -> Evidence to each member -> its head and the places -> the chain is fetched as always -> Gathered
+//! Gather -> Reach -> Evidence to each -> its head and the places -> the chain is fetched as always -> Gathered
 //! ```
 //!
 //! An answer is a hint like any other: it names places, and what stands there is believed because it is under a head that
@@ -79,12 +79,10 @@ impl Engine {
 
     /// Asks every other member, and waits for `wait_ms` at most.
     pub(crate) fn ask_members(&mut self, now: Millis, gather: GatherId, question: Question, wait_ms: u64) {
-        let members = self.membership.as_ref().map(|membership| membership.members()).unwrap_or_default();
-        let others = members.iter().filter(|member| **member != self.me && !self.is_quarantined(member));
         let mut asks = BTreeMap::new();
-        for other in others {
-            let stage = if self.is_paused(other) { Stage::Unreachable } else { Stage::Waiting };
-            asks.insert(*other, Ask { stage, before: self.size_of(other) });
+        for other in self.whom_to_ask() {
+            let stage = if self.is_paused(&other) { Stage::Unreachable } else { Stage::Waiting };
+            asks.insert(other, Ask { stage, before: self.size_of(&other) });
         }
         let is_full = self.gatherings.len() >= self.config.gatherings_max;
         let until = if is_full { now } else { now.plus(wait_ms) };

@@ -81,11 +81,20 @@ impl Reaching {
 }
 
 impl Engine {
-    /// Has those connected, among these organisations, whose evidence may count or who are to be connected anyway.
-    pub(crate) fn reach(&mut self, now: Millis, organisations: &[OrganisationId]) {
+    /// Who is asked for a decision: in a small mesh everybody; in a large one those who are to be connected anyway and those
+    /// whose evidence may count. Not the quarantined.
+    pub(crate) fn whom_to_ask(&mut self) -> BTreeSet<OrganisationId> {
         let mut wanted = self.neighbours();
         wanted.extend(self.recognised());
-        for organisation in organisations.iter().filter(|one| wanted.contains(one)) {
+        let is_member =
+            |one: &OrganisationId| *one != self.me && self.is_member(one) && !self.is_quarantined(one);
+        wanted.retain(is_member);
+        wanted
+    }
+
+    /// Has these connected, where they are not.
+    pub(crate) fn reach(&mut self, now: Millis, organisations: &[OrganisationId]) {
+        for organisation in organisations {
             if self.may_be_reached(organisation) {
                 continue;
             }

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use counterfoil_protocol::chain::SignedHead;
-use counterfoil_protocol::chain::cosignature::{claimed_time, cosign, verify_line, witness_of};
-use counterfoil_protocol::chain::note::{Note, SignatureLine};
+use counterfoil_protocol::chain::cosignature::{Cosignature, claimed, cosign, verify_line};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
@@ -143,7 +142,7 @@ impl Engine {
         };
         let Some(head) = replica.head() else { return };
         let counts = |witness: &OrganisationId, text: &str| {
-            let time = || claimed_time(&read_line(head.note(), text)?);
+            let time = || claimed(head.note(), text).map(|claimed| claimed.time);
             witnesses.contains(witness)
                 || time().is_some_and(|time| membership.was_witness(organisation, witness, time))
         };
@@ -207,8 +206,7 @@ impl Engine {
 
     fn take_cosignature(&mut self, head: &SignedHead, text: &str) -> Option<()> {
         let organisation = head.organisation();
-        let line = read_line(head.note(), text)?;
-        let witness = witness_of(&line.name)?;
+        let Cosignature { witness, line, .. } = claimed(head.note(), text)?;
         if self.replicas.get(&organisation)?.cosignatures().contains_key(&witness) {
             return None;
         }
@@ -223,16 +221,5 @@ impl Engine {
         let line = self.checked.line(&line.to_text());
         self.replicas.get_mut(&organisation)?.cosign(witness, line);
         Some(())
-    }
-}
-
-/// Reads one signature line, with the note's own reader.
-fn read_line(note: &Note, text: &str) -> Option<SignatureLine> {
-    let mut signed = String::from(note.text());
-    signed.push('\n');
-    signed.push_str(text);
-    match Note::parse(signed.as_bytes()).ok()?.signatures() {
-        [line] => Some(line.clone()),
-        _ => None,
     }
 }

@@ -73,6 +73,7 @@ fn mesh(folder: &Path) -> (Vec<Process>, Vec<String>) {
             members.as_array().unwrap().iter().all(|member| member["name"].is_string())
         })
         .unwrap();
+        node.until(&["status"], |status| status["peers"] == 2).unwrap();
     }
     (nodes, ids)
 }

@@ -4,24 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use counterfoil_federation::replica::Replica;
 use counterfoil_protocol::actuation::Request;
+use counterfoil_protocol::admissibility::basis::{self, Standing};
 use counterfoil_protocol::admissibility::declared::governance;
 use counterfoil_protocol::admissibility::dispute::{concerns_dispute, links_on};
 use counterfoil_protocol::admissibility::gather::{decide_with, reach, relevant};
 use counterfoil_protocol::admissibility::{
     Activation, Basis, Composition, Inquiry, InquiryAnswer, Profile, SilenceRule, Verdict,
 };
+use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::codec;
-use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, StatementId, Timestamp};
 use counterfoil_protocol::limits::{EVIDENCE_MAX, PAYLOAD_BYTES_MAX};
 use counterfoil_protocol::observation::{Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Verified};
 use serde::{Deserialize, Serialize};
 
+use super::known::{Known, standing_under};
 use super::say::{Said, Say};
 use super::spent::Part;
-use super::{Blame, Node, ServiceError, is_covered};
+use super::{Node, ServiceError, is_covered};
 use crate::runtime::View;
 use crate::store::{EvidenceEdges, Placed};
 
@@ -87,12 +90,12 @@ pub struct Decided {
     pub authorities: BTreeMap<String, String>,
 }
 
-/// Chains whose statements may count: the state of each under its head, its standing statements, and what they rest on.
-type Chains = BTreeMap<OrganisationId, (OrganisationState, Vec<Arc<Verified>>, Basis)>;
+/// Chains whose statements may count, each with its head.
+type Heads<'a> = BTreeMap<OrganisationId, (&'a Replica, &'a SignedHead)>;
 
 /// The parts of a case that have to outlive it.
 pub(super) struct Gathered {
-    pub(super) chains: Chains,
+    pub(super) chains: BTreeMap<OrganisationId, Known>,
     pub(super) evidence: Vec<Arc<Verified>>,
     pub(super) mesh: Option<MeshId>,
     pub(super) forked: BTreeSet<OrganisationId>,
@@ -205,46 +208,23 @@ impl Node {
     /// Everything that this node knows and that bears on the request.
     // INVARIANT(9): a recall or revocation that reached this node is among the standing statements that are read here.
     pub(super) fn gather(&self, view: &View, request: &Request) -> Result<Gathered, ServiceError> {
-        let chains = self.spent().on(Part::States, || self.chains(view))?;
-        let evidence = self.spent().on(Part::Evidence, || self.evidence(view, request, &chains))?;
-        let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
+        let heads = self.heads(view);
+        let evidence = self.spent().on(Part::Evidence, || self.evidence(view, request, &heads))?;
         let mesh = view.membership.as_ref().map(|membership| membership.mesh());
+        let chains = self.spent().on(Part::States, || self.rests_on(view, mesh, &heads, &evidence))?;
+        let forked = view.misbehaved.iter().filter(|id| chains.contains_key(*id)).copied().collect();
         let silence = SilenceRule::Recognised;
         Ok(Gathered { chains, evidence, mesh, forked, inquiries: Vec::new(), silence })
     }
 
-    /// The chains whose statements may count, as they are under their heads.
-    fn chains(&self, view: &View) -> Result<Chains, ServiceError> {
-        let is_relevant = |organisation: &OrganisationId| {
+    /// The chains whose statements may count, each with its head.
+    fn heads<'a>(&self, view: &'a View) -> Heads<'a> {
+        let is_member = |organisation: &OrganisationId| {
             *organisation == self.organisation()
                 || view.membership.as_ref().is_some_and(|membership| membership.contains(organisation))
         };
-        let mut chains = BTreeMap::new();
-        for (id, replica) in view.chains.iter().filter(|(id, _)| is_relevant(id)) {
-            let Some(head) = replica.head() else { continue };
-            let standing: Vec<Arc<Verified>> = replica
-                .standing()
-                .iter()
-                .filter(|verified| head.size().contains(verified.position()))
-                .cloned()
-                .collect();
-            // Mostly nothing is here beyond the head, and the state is the one that is kept.
-            let state = if head.size() == replica.size() {
-                replica.state().clone()
-            } else {
-                OrganisationState::under(standing.iter().map(Arc::as_ref), head.size())
-                    .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?
-            };
-            let seen = if *id == self.organisation() { view.now } else { replica.seen };
-            let basis = Basis {
-                organisation: *id,
-                head: ByteString(head.bytes().to_vec()),
-                cosignatures: replica.cosignatures().values().map(|line| line.as_ref().to_owned()).collect(),
-                seen: seen.timestamp(),
-            };
-            chains.insert(*id, (state, standing, basis));
-        }
-        Ok(chains)
+        let members = view.chains.iter().filter(|(id, _)| is_member(id));
+        members.filter_map(|(id, replica)| Some((*id, (replica, replica.head()?)))).collect()
     }
 
     /// The statements that bear on a request, in chains that may count.
@@ -252,7 +232,7 @@ impl Node {
         &self,
         view: &View,
         request: &Request,
-        chains: &Chains,
+        heads: &Heads<'_>,
     ) -> Result<Vec<Arc<Verified>>, ServiceError> {
         let mut by_chain: BTreeMap<OrganisationId, Vec<Placed>> = BTreeMap::new();
         let mut count = 0;
@@ -278,7 +258,7 @@ impl Node {
                 _ => false,
             };
             if is_evidence
-                && chains.contains_key(&placed.organisation)
+                && heads.contains_key(&placed.organisation)
                 && is_covered(view, &placed.organisation, placed.position)
             {
                 count += 1;
@@ -326,6 +306,43 @@ impl Node {
         }
         found.sort_by_key(|verified| verified.position());
         Ok(found)
+    }
+
+    /// What is known of the chains that a decision about this evidence rests on.
+    fn rests_on(
+        &self,
+        view: &View,
+        mesh: Option<MeshId>,
+        heads: &Heads<'_>,
+        evidence: &[Arc<Verified>],
+    ) -> Result<BTreeMap<OrganisationId, Known>, ServiceError> {
+        let me = self.organisation();
+        let standing: Standing<'_> = heads
+            .iter()
+            .map(|(id, (replica, head))| (*id, standing_under(replica, head.size()).collect()))
+            .collect();
+        let signers = |id: &OrganisationId| {
+            heads
+                .get(id)
+                .map(|(replica, _)| replica.cosignatures().keys().copied().collect())
+                .unwrap_or_default()
+        };
+        let evidence: Vec<&Verified> = evidence.iter().map(Arc::as_ref).collect();
+        let weighed = basis::weighed(&me, &evidence);
+        let mut chains = BTreeMap::new();
+        for id in basis::rests_on(&me, mesh, &standing, &evidence, signers) {
+            let Some((replica, head)) = heads.get(&id) else { continue };
+            let lines = replica.cosignatures().values().map(|line| &**line);
+            let cosignatures = match weighed.contains(&id) {
+                true => basis::enough(view.membership.as_ref(), head, lines),
+                false => Vec::new(),
+            };
+            let seen = if id == me { view.now } else { replica.seen };
+            let head_bytes = ByteString(head.bytes().to_vec());
+            let basis = Basis { organisation: id, head: head_bytes, cosignatures, seen: seen.timestamp() };
+            chains.insert(id, Known::under(replica, head.size(), basis)?);
+        }
+        Ok(chains)
     }
 
     /// The kind of a statement, if it is here. It is read once, and then known.

@@ -29,6 +29,7 @@ mod deadlines;
 pub mod decide;
 pub mod declared;
 mod error;
+mod known;
 pub mod lineage;
 pub mod links;
 pub mod mesh;

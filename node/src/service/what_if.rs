@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counterfoil_protocol::actuation::Mode;
-use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, case, open_head};
+use counterfoil_protocol::admissibility::gather::{Inputs, case, open_head};
 use counterfoil_protocol::admissibility::scenario::{Setting, read_evidence};
 use counterfoil_protocol::admissibility::what_if::{
     Comparison, Difference, Supposition, difference, what_if, with_profile,
@@ -12,15 +12,15 @@ use counterfoil_protocol::admissibility::what_if::{
 use counterfoil_protocol::admissibility::{Decision, Evaluator, Profile, Verdict};
 use counterfoil_protocol::chain::head::Head;
 use counterfoil_protocol::codec;
-use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId, Timestamp};
 use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
 use counterfoil_protocol::statement::{Kind, Payload, Statement, Verified};
 use serde::{Deserialize, Serialize};
 
 use super::decide::{Gathered, authority_names};
+use super::known::Known;
 use super::read::NODES_MAX;
-use super::{Blame, Node, ServiceError, covered};
+use super::{Node, ServiceError, covered};
 use crate::runtime::View;
 use crate::store::{Placed, StoredEntry};
 
@@ -229,19 +229,12 @@ impl Node {
             let organisation = basis.organisation;
             let replica = view.chains.get(&organisation);
             let replica = replica.ok_or_else(|| gone(format!("the chain of {organisation} is not here")))?;
-            let head = Head::parse(basis.head.0.as_slice())
-                .and_then(|head| head.verify(&replica.state().description().chain_key))
-                .map_err(|error| gone(format!("its head of {organisation}: {error}")))?;
-            let standing: Vec<Arc<Verified>> = replica
-                .standing()
-                .iter()
-                .filter(|verified| head.size().contains(verified.position()))
-                .cloned()
-                .collect();
-            let state = OrganisationState::under(standing.iter().map(Arc::as_ref), head.size())
-                .map_err(|error| ServiceError::new(Blame::Node, error.check(), error.to_string()))?;
-            open_head(basis, &state)?;
-            chains.insert(organisation, (state, standing, basis.clone()));
+            let size = Head::parse(basis.head.0.as_slice())
+                .map_err(|error| gone(format!("its head of {organisation}: {error}")))?
+                .claimed_size();
+            let known = Known::under(replica, size, basis.clone())?;
+            open_head(basis, &known.state)?;
+            chains.insert(organisation, known);
         }
         let mut by_chain: BTreeMap<OrganisationId, Vec<Placed>> = BTreeMap::new();
         for item in &decision.evidence {
@@ -326,14 +319,7 @@ impl Gathered {
             request,
             time,
             mesh: self.mesh,
-            chains: self
-                .chains
-                .iter()
-                .map(|(id, (state, standing, basis))| {
-                    let standing = standing.iter().map(Arc::as_ref).collect();
-                    (*id, ChainView { state, standing, basis: basis.clone() })
-                })
-                .collect(),
+            chains: self.chains.iter().map(|(id, known)| (*id, known.view())).collect(),
             inquiries: self.inquiries.clone(),
             silence: self.silence,
             evidence: self.evidence.iter().map(Arc::as_ref).collect(),

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`profile`], [`source`] | the declared policy, its TOML form, and what can be wrong with it |
 //! | [`evidence`] | what is weighed, and findings that speak against it |
+//! | [`basis`] | which chains a decision rests on |
 //! | [`gather`] | from chains and statements to a case |
 //! | [`declared`] | from chains to what governs an action besides profiles |
 //! | [`dispute`] | disputes of what a decision rests on |
@@ -20,6 +21,7 @@
 //! | `product`, `diagram`, [`mod@count`] | the minimal sets, and how many they are: directly, or all at once |
 //! | [`verdict`], [`decision`] | the result, and the statement that records it |
 
+pub mod basis;
 mod conclude;
 pub mod count;
 pub mod decision;

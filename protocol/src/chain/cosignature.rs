@@ -77,6 +77,13 @@ pub fn verify_line(
     Ok(Cosignature { witness, time, line: line.clone() })
 }
 
+/// What a signature line, with its line end, claims to be on a note: it is not verified.
+pub fn claimed(note: &Note, line: &str) -> Option<Cosignature> {
+    let note = Note::parse(format!("{}\n{line}", note.text()).as_bytes()).ok()?;
+    let [line] = note.signatures() else { return None };
+    Some(Cosignature { witness: witness_of(&line.name)?, time: claimed_time(line)?, line: line.clone() })
+}
+
 /// When a signature line says that its author saw the checkpoint.
 pub fn claimed_time(line: &SignatureLine) -> Option<Timestamp> {
     line.signature.first_chunk::<8>().map(|time| Timestamp(u64::from_be_bytes(*time)))

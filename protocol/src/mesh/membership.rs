@@ -228,9 +228,18 @@ impl Membership {
         chain: &OrganisationId,
         cosignatures: impl IntoIterator<Item = &'a Cosignature>,
     ) -> Option<Timestamp> {
+        self.quorum_among(chain, cosignatures)?.last().map(|last| last.time)
+    }
+
+    /// The cosignatures that make a head of `chain` witnessed, as [`Self::witnessed`] counts them: the earliest quorum.
+    pub fn quorum_among<'a>(
+        &self,
+        chain: &OrganisationId,
+        cosignatures: impl IntoIterator<Item = &'a Cosignature>,
+    ) -> Option<Vec<&'a Cosignature>> {
         let mut cosignatures: Vec<&Cosignature> = cosignatures.into_iter().collect();
         cosignatures.sort_by_key(|cosignature| (cosignature.time, cosignature.witness));
-        let mut counted = 0;
+        let mut counted = Vec::new();
         // Until when the era looked at last holds, its witnesses, and how many of them are a quorum.
         let mut era: Option<(Option<Timestamp>, Vec<OrganisationId>, usize)> = None;
         for cosignature in cosignatures {
@@ -245,9 +254,11 @@ impl Membership {
                     (self.times.range(next).next().copied(), witnesses, quorum)
                 }
             };
-            counted += usize::from(witnesses.contains(&cosignature.witness));
-            if quorum > 0 && counted >= quorum {
-                return Some(cosignature.time);
+            if witnesses.contains(&cosignature.witness) {
+                counted.push(cosignature);
+            }
+            if quorum > 0 && counted.len() >= quorum {
+                return Some(counted);
             }
             era = Some((until, witnesses, quorum));
         }
