@@ -151,7 +151,11 @@ impl Engine {
 
     /// Whether a peer is connected that speaks for an organisation, or may turn out to.
     pub(crate) fn may_be_reached(&self, organisation: &OrganisationId) -> bool {
-        self.peers.values().any(|peer| peer.organisation.is_none_or(|speaks_for| speaks_for == *organisation))
+        self.peers.values().any(|peer| match peer.organisation {
+            Some(speaks_for) => speaks_for == *organisation,
+            // Who is not listened to never says who it is.
+            None => !self.is_of_paused(&peer.key),
+        })
     }
 
     pub(crate) fn set_stage(&mut self, gather: GatherId, other: &OrganisationId, stage: Stage) {

@@ -3,6 +3,7 @@
 //! afterwards as after any partition.
 
 use counterfoil_protocol::ids::OrganisationId;
+use counterfoil_protocol::keys::PublicKey;
 
 use crate::engine::Engine;
 use crate::time::Millis;
@@ -11,6 +12,11 @@ impl Engine {
     /// Whether exchange with an organisation is paused.
     pub(crate) fn is_paused(&self, organisation: &OrganisationId) -> bool {
         self.paused.contains(organisation)
+    }
+
+    /// Whether a peer speaks for an organisation with which exchange is paused.
+    pub(crate) fn is_of_paused(&self, key: &PublicKey) -> bool {
+        self.paused.iter().any(|paused| self.speakers_of(paused).contains(key))
     }
 
     /// Pauses exchange with another organisation, or resumes it.

@@ -111,7 +111,8 @@ impl Engine {
         self.speakers_of(organisation).iter().any(|key| self.reaching.is_under_way(key))
     }
 
-    fn speakers_of(&self, organisation: &OrganisationId) -> Vec<PublicKey> {
+    /// The peers that speak for an organisation, by what is known of its chain.
+    pub(crate) fn speakers_of(&self, organisation: &OrganisationId) -> Vec<PublicKey> {
         let Some((membership, replica)) = self.membership.as_ref().zip(self.replicas.get(organisation))
         else {
             return Vec::new();

@@ -210,6 +210,19 @@ fn a_question_that_waited_is_answered_to_members_alone() {
 }
 
 #[test]
+fn whoever_is_paused_is_no_reason_to_wait_for_others() {
+    let mut town = three();
+    town.disconnect(ALICE, CAROL);
+    let bob = town.id(BOB);
+    town.give(ALICE, Input::Pause { organisation: bob, paused: true });
+    drop(town.did(ALICE));
+    town.give(ALICE, Input::Gather { gather: GatherId(1), about: Vec::new(), wait_ms: 2_000 });
+    assert_eq!(town.did(ALICE), ["reach"], "carol is dialled");
+    town.give(ALICE, Input::Unreached(town.key(CAROL)));
+    assert_eq!(town.did(ALICE), ["gathered"]);
+}
+
+#[test]
 fn in_a_large_mesh_those_are_connected_for_a_decision_whose_evidence_may_count() {
     let few = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
     let config = Config { full_mesh_max: 2, neighbours: 0, ..Config::default() };
