@@ -21,8 +21,10 @@ use counterfoil_protocol::admissibility::{
     Activation, Composition, Decision, Inquiry, InquiryAnswer, Profile, SilenceRule, Verdict,
 };
 use counterfoil_protocol::chain::cosignature::{claimed, cosign};
+use counterfoil_protocol::codec;
 use counterfoil_protocol::identity::Organisation;
 use counterfoil_protocol::ids::{MeshId, OrganisationId, Timestamp};
+use counterfoil_protocol::limits::PAYLOAD_BYTES_MAX;
 use counterfoil_protocol::lineage::Recall;
 use counterfoil_protocol::mesh::{
     Acceptance, Admission, Agreement, Ballot, Charter, Leave, OnFork, Recognition,
@@ -69,14 +71,14 @@ fn profile(name: &str, named: &[OrganisationId]) -> Profile {
 }
 
 impl World {
-    fn new(dice: &mut Dice<'_>) -> Self {
-        let mut chains: Vec<Chain> = (1..=MEMBERS as u64).map(Chain::new).collect();
+    fn new(members: usize, dice: &mut Dice<'_>) -> Self {
+        let mut chains: Vec<Chain> = (1..=members as u64).map(Chain::new).collect();
         let ids: Vec<OrganisationId> = chains.iter().map(|chain| chain.organisation.id()).collect();
-        let mut members = ids[..FOUNDERS].to_vec();
-        members.sort();
+        let mut founders = ids[..FOUNDERS].to_vec();
+        founders.sort();
         let charter = Charter {
             name: "test".into(),
-            members,
+            members: founders,
             admission_threshold: 2,
             witness_quorum: 2,
             freshness_s: 600,
@@ -102,7 +104,7 @@ impl World {
     /// What the members say; gives the foreign profiles.
     fn acts(&mut self, ids: &[OrganisationId], dice: &mut Dice<'_>) -> Vec<usize> {
         let mut foreign = Vec::new();
-        for n in 1..MEMBERS {
+        for n in 1..ids.len() {
             if dice.once_in(2) {
                 self.chains[0].say(Kind::Recognition, &Recognition::of(ids[n], vec!["evaluation/*".into()]));
             }
@@ -134,7 +136,7 @@ impl World {
 
     /// Evidence for the parties of an agreement that has a third party, which may not have accepted.
     fn limited(&mut self, n: usize, ids: &[OrganisationId], dice: &mut Dice<'_>) {
-        let third = 1 + (n + dice.below(MEMBERS - 2)) % (MEMBERS - 1);
+        let third = 1 + (n + dice.below(MEMBERS - 2)) % (ids.len() - 1);
         let parties = BTreeSet::from([ids[0], ids[n], ids[third]]);
         let agreement = Agreement {
             parties: parties.into_iter().collect(),
@@ -173,7 +175,7 @@ impl World {
 
     /// Heads, signatures under them, and what was heard of whom.
     fn sign(&mut self, ids: &[OrganisationId], dice: &mut Dice<'_>) {
-        for n in 0..MEMBERS {
+        for n in 0..ids.len() {
             let head = self.chains[n].sign(0);
             for witness in (0..MEMBERS).filter(|witness| *witness != n) {
                 if dice.once_in(3) {
@@ -268,10 +270,10 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(150))]
     #[test]
     fn what_a_decision_does_not_rest_on_changes_no_byte_of_it(bytes in vec(any::<u8>(), 400)) {
-        let world = World::new(&mut Dice::new(&bytes));
+        let world = World::new(MEMBERS, &mut Dice::new(&bytes));
         let (whole, verdict) = world.decide(world.views());
         let narrow = world.narrow();
         prop_assert!(narrow.contains_key(&world.chains[0].organisation.id()));
@@ -284,7 +286,7 @@ proptest! {
 /// Nobody speaks of a decision in a mesh where nothing was said about it: the heads of its founders are all that it rests on.
 #[test]
 fn those_who_say_nothing_that_bears_on_it_are_left_out() {
-    let world = World::new(&mut Dice::new(&[]));
+    let world = World::new(MEMBERS, &mut Dice::new(&[]));
     let (whole, _) = world.decide(world.views());
     assert_eq!(whole.basis.len(), MEMBERS);
     let (decision, _) = world.decide(world.narrow());
@@ -294,4 +296,15 @@ fn those_who_say_nothing_that_bears_on_it_are_left_out() {
     // The quorum is two: of the decider's own head that many signatures stay, of the others' none.
     let lines: Vec<usize> = decision.basis.iter().map(|basis| basis.cosignatures.len()).collect();
     assert_eq!(lines.iter().sum::<usize>(), 2, "{lines:?}");
+}
+
+#[test]
+fn in_a_mesh_of_hundreds_a_decision_fits_its_statement() {
+    let world = World::new(240, &mut Dice::new(&[]));
+    let bytes = |decision: &Decision| codec::encode(decision).unwrap().len();
+    let (whole, verdict) = world.decide(world.views());
+    assert!(bytes(&whole) > PAYLOAD_BYTES_MAX);
+    let (decision, found) = world.decide(world.narrow());
+    assert_eq!(found, verdict);
+    assert!(bytes(&decision) < PAYLOAD_BYTES_MAX / 8, "{}", bytes(&decision));
 }
