@@ -72,6 +72,16 @@ fn profile(name: &str, named: &[OrganisationId]) -> Profile {
 
 impl World {
     fn new(members: usize, dice: &mut Dice<'_>) -> Self {
+        let witnesses = (!dice.once_in(3)).then_some(3);
+        let (mut world, ids) = Self::founded(members, 2, witnesses);
+        let foreign = world.acts(&ids, dice);
+        world.activate(&ids, foreign, dice);
+        world.sign(&ids, dice);
+        world
+    }
+
+    /// A mesh, all of whose members but the founders were admitted by the first and the third of these.
+    fn founded(members: usize, quorum: u16, witnesses: Option<u16>) -> (Self, Vec<OrganisationId>) {
         let mut chains: Vec<Chain> = (1..=members as u64).map(Chain::new).collect();
         let ids: Vec<OrganisationId> = chains.iter().map(|chain| chain.organisation.id()).collect();
         let mut founders = ids[..FOUNDERS].to_vec();
@@ -80,12 +90,12 @@ impl World {
             name: "test".into(),
             members: founders,
             admission_threshold: 2,
-            witness_quorum: 2,
+            witness_quorum: quorum,
             freshness_s: 600,
             link_answer_s: 600,
             on_fork: OnFork::Quarantine,
             amendment_threshold: None,
-            witnesses: (!dice.once_in(3)).then_some(3),
+            witnesses,
         };
         let mesh = MeshId::from(chains[1].say(Kind::Charter, &charter));
         for about in &ids[FOUNDERS..] {
@@ -94,19 +104,15 @@ impl World {
                 chains[voter].say(Kind::Admission, &admission);
             }
         }
-        let mut world = Self { chains, mesh, inquiries: Vec::new(), seen: BTreeMap::new() };
-        let foreign = world.acts(&ids, dice);
-        world.activate(&ids, foreign, dice);
-        world.sign(&ids, dice);
-        world
+        (Self { chains, mesh, inquiries: Vec::new(), seen: BTreeMap::new() }, ids)
     }
 
     /// What the members say; gives the foreign profiles.
     fn acts(&mut self, ids: &[OrganisationId], dice: &mut Dice<'_>) -> Vec<usize> {
         let mut foreign = Vec::new();
-        for n in 1..ids.len() {
+        for (n, id) in ids.iter().enumerate().skip(1) {
             if dice.once_in(2) {
-                self.chains[0].say(Kind::Recognition, &Recognition::of(ids[n], vec!["evaluation/*".into()]));
+                self.chains[0].say(Kind::Recognition, &Recognition::of(*id, vec!["evaluation/*".into()]));
             }
             if dice.once_in(4) {
                 let parent = Some(format!("parent-{}", dice.below(2)));
@@ -175,28 +181,56 @@ impl World {
 
     /// Heads, signatures under them, and what was heard of whom.
     fn sign(&mut self, ids: &[OrganisationId], dice: &mut Dice<'_>) {
-        for n in 0..ids.len() {
-            let head = self.chains[n].sign(0);
+        for (n, id) in ids.iter().enumerate() {
+            self.chains[n].sign(0);
             for witness in (0..MEMBERS).filter(|witness| *witness != n) {
                 if dice.once_in(3) {
                     continue;
                 }
-                let key = self.chains[witness].organisation.witness_key.clone();
-                let time = Timestamp(1500 + dice.below(9) as u64);
-                let line = cosign(ids[witness], key.as_ref(), time, head.note().text()).unwrap();
-                self.chains[n].cosignatures.push(line.line.to_text());
+                self.cosign(n, witness, 1500 + dice.below(9) as u64);
             }
             let late = if n > 0 && dice.once_in(4) { 700 } else { 0 };
-            self.seen.insert(ids[n], Timestamp(NOW.0 - late));
+            self.seen.insert(*id, Timestamp(NOW.0 - late));
             if n > 0 && dice.once_in(4) {
                 let answer = match dice.once_in(2) {
                     true => InquiryAnswer::Answered { named: 1, came: 0, missing: 1 },
                     false => InquiryAnswer::Unreachable { since: Some(Timestamp(1000)) },
                 };
-                self.inquiries.push(Inquiry { organisation: ids[n], answer });
+                self.inquiries.push(Inquiry { organisation: *id, answer });
             }
         }
         self.inquiries.sort_by_key(|inquiry| inquiry.organisation);
+    }
+
+    fn cosign(&mut self, chain: usize, witness: usize, time: u64) {
+        let by = &self.chains[witness].organisation;
+        let text = self.chains[chain].head.as_ref().unwrap().note().text();
+        let line = cosign(by.id(), by.witness_key.as_ref(), Timestamp(time), text).unwrap();
+        self.chains[chain].cosignatures.push(line.line.to_text());
+    }
+
+    /// The fourth member says what the first decides on; these have signed its head.
+    fn tell(&mut self, ids: &[OrganisationId], signers: &[usize]) {
+        self.chains[0].say(Kind::Recognition, &Recognition::of(ids[3], vec!["evaluation/*".into()]));
+        self.chains[3].say(Kind::Observation, &observation("evaluation/x", 7));
+        let profiles = vec![self.chains[0].say(Kind::Profile, &profile("own", &[]))];
+        let activation = Activation { profiles, composition: Composition::Intersection };
+        self.chains[0].say(Kind::Activation, &activation);
+        for (chain, id) in self.chains.iter_mut().zip(ids) {
+            chain.sign(0);
+            self.seen.insert(*id, NOW);
+        }
+        signers.iter().for_each(|witness| self.cosign(3, *witness, 1500));
+    }
+
+    /// The decision rests on a member, without whom it comes out otherwise.
+    fn matters(&self, n: usize) {
+        let id = self.chains[n].organisation.id();
+        let whole = self.decide(self.views()).1;
+        let mut narrow = self.narrow();
+        assert!(narrow.remove(&id).is_some(), "it rests on {n}");
+        assert_ne!(self.decide(narrow).1, whole, "{n} matters");
+        assert_eq!(self.decide(self.narrow()).1, whole);
     }
 
     fn evidence(&self) -> Vec<&Verified> {
@@ -307,4 +341,18 @@ fn in_a_mesh_of_hundreds_a_decision_fits_its_statement() {
     let (decision, found) = world.decide(world.narrow());
     assert_eq!(found, verdict);
     assert!(bytes(&decision) < PAYLOAD_BYTES_MAX / 8, "{}", bytes(&decision));
+}
+
+#[test]
+fn who_votes_and_who_leaves_decides_on_who_has_seen_a_head() {
+    // Two whom the third voted in have signed: without that vote they were nobody's witnesses.
+    let (mut world, ids) = World::founded(8, 2, None);
+    world.tell(&ids, &[5, 6]);
+    world.matters(2);
+
+    // All others have signed but one, who had left: without that word the quorum is not complete.
+    let (mut world, ids) = World::founded(5, 4, None);
+    world.chains[4].say(Kind::Leave, &Leave { mesh: world.mesh });
+    world.tell(&ids, &[0, 1, 2]);
+    world.matters(4);
 }
