@@ -114,12 +114,10 @@ fn who_is_away_is_named_and_a_pause_is_kept() {
     let id = observe(&mut town, CAROL, Visibility::Mesh);
     town.disconnect(ALICE, BOB);
     town.give(ALICE, Input::Pause { organisation: town.id(CAROL), paused: true });
-    // Whoever is connected and says nothing of itself might speak for bob.
-    assert!(look_for(&mut town, &[id]).is_empty());
-    town.wake(ALICE, 2_000);
-    let did = town.did(ALICE);
-    assert!(did.contains(&"located".to_owned()), "{did:#?}");
-    assert!(!did.iter().any(|did| did.starts_with("ask whereabouts")), "{did:#?}");
+    // Bob is dialled; carol, who is not listened to, is no reason to wait for him.
+    assert_eq!(look_for(&mut town, &[id]), ["reach"]);
+    town.give(ALICE, Input::Unreached(town.key(BOB)));
+    assert_eq!(town.did(ALICE), ["located"]);
     for other in [BOB, CAROL] {
         assert!(matches!(answer(&town, town.id(other)), LocatedAnswer::Unreachable { since: Some(_) }));
     }
