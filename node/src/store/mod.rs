@@ -33,7 +33,7 @@ use counterfoil_protocol::chain::proof::MissingSubtree;
 use counterfoil_protocol::chain::tile::TileCursor;
 use counterfoil_protocol::codec::CodecError;
 use counterfoil_protocol::ids::{OrganisationId, Position};
-use rocksdb::{ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
+use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
 
 pub use head_lock::HeadLock;
 pub use index::EvidenceEdges;
@@ -122,6 +122,8 @@ pub struct Store {
 
 /// What all families together hold in memory before it goes to files.
 const WRITE_BUFFERS_BYTES: usize = 32 << 20;
+/// What all families together keep in memory of what was read; otherwise each would have a cache of its own.
+const READ_CACHE_BYTES: usize = 32 << 20;
 
 impl Store {
     /// Opens the database in `path`, or makes it.
@@ -139,10 +141,13 @@ impl Store {
         options.set_wal_bytes_per_sync(0);
         options.set_max_total_wal_size(64 << 20);
         options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
+        let mut blocks = BlockBasedOptions::default();
+        blocks.set_block_cache(&Cache::new_lru_cache(READ_CACHE_BYTES));
         let families = family::ALL.iter().map(|name| {
             let mut options = Options::default();
             options.set_write_buffer_size(16 << 20);
             options.set_max_write_buffer_number(2);
+            options.set_block_based_table_factory(&blocks);
             ColumnFamilyDescriptor::new(*name, options)
         });
         let db = DB::open_cf_descriptors(&options, path, families)
