@@ -77,7 +77,7 @@ impl Engine {
         self.ask_members(now, gather, Question::Evidence(about), wait_ms);
     }
 
-    /// Asks every other member, and waits for `wait_ms` at most.
+    /// Asks those whose answer may count, and waits for `wait_ms` at most.
     pub(crate) fn ask_members(&mut self, now: Millis, gather: GatherId, question: Question, wait_ms: u64) {
         let mut asks = BTreeMap::new();
         for other in self.whom_to_ask() {

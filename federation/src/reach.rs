@@ -124,10 +124,11 @@ impl Engine {
     fn recognised(&self) -> BTreeSet<OrganisationId> {
         let standing = self.replicas.get(&self.me).map(|own| own.standing()).unwrap_or_default();
         let recognitions = standing.iter().filter(|verified| verified.kind() == Kind::Recognition);
-        let latest = recognitions.filter_map(|verified| match verified.payload() {
+        // Also where a later one takes it back in part: whom one asks in vain costs a question.
+        let organisations = recognitions.filter_map(|verified| match verified.payload() {
             Payload::Recognition(recognition) if !recognition.withdrawn => Some(recognition.organisation),
             _ => None,
         });
-        latest.collect()
+        organisations.collect()
     }
 }

@@ -1,8 +1,8 @@
-//! Statements that something here names and that are not here: every other member is asked for them, and whoever asks waits,
-//! up to a bound, until what may be given is here.
+//! Statements that something here names and that are not here: those who are asked for decisions are asked for them (in a
+//! large mesh not every member), and whoever asks waits, up to a bound, until what may be given is here.
 //!
 //! ```text
-//! Locate -> Whereabouts to each member -> chains, places, and whether they are open to this organisation
+//! Locate -> Whereabouts to each -> chains, places, and whether they are open to this organisation
 //!        -> the chains are fetched as always, from whoever has more of them -> Located
 //! ```
 //!
