@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use counterfoil_federation::Config;
 use counterfoil_federation::engine::Identity;
 use counterfoil_node::runtime::Runtime;
+use counterfoil_node::store::Memory;
 use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::{TestOrganisation, observation};
@@ -195,7 +196,7 @@ fn append(each: usize) -> Append {
     let most = std::env::var("COMMIT").ok().and_then(|text| text.parse().ok());
     let defaults = Config::default();
     let config = Config { commit_statements_max: most.unwrap_or(defaults.commit_statements_max), ..defaults };
-    let node = Runtime::start(directory.path(), identity, config).unwrap();
+    let node = Runtime::start(directory.path(), identity, config, Memory::default()).unwrap();
     for statement in organisation.opening() {
         node.append(statement.statement().bytes()).unwrap();
     }

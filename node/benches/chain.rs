@@ -11,7 +11,7 @@ use counterfoil_federation::effect::Write;
 use counterfoil_federation::engine::Identity;
 use counterfoil_federation::replica::Replica;
 use counterfoil_node::runtime::Runtime;
-use counterfoil_node::store::{HeadLock, Store};
+use counterfoil_node::store::{HeadLock, Memory, Store};
 use counterfoil_protocol::chain::HeadDraft;
 use counterfoil_protocol::chain::proof::inclusion_proof;
 use counterfoil_protocol::ids::{HeadSeq, Position, Timestamp};
@@ -67,7 +67,7 @@ fn main() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("db");
     let organisation = TestOrganisation::new(1);
-    let store = Store::open(&db).unwrap();
+    let store = Store::open(&db, Memory::default()).unwrap();
     let begin = Instant::now();
     let (bytes, replica) = fill(&store, &organisation, count);
     println!("{count} statements made, verified and written in {:.1} s", begin.elapsed().as_secs_f64());
@@ -85,7 +85,7 @@ fn main() {
         chain_key: organisation.chain_key.clone() as std::sync::Arc<dyn Signer>,
         witness_key: organisation.witness_key.clone(),
     };
-    let node = Runtime::start(directory.path(), identity, Default::default()).unwrap();
+    let node = Runtime::start(directory.path(), identity, Default::default(), Memory::default()).unwrap();
     println!("started in {:.3} s", begin.elapsed().as_secs_f64());
 
     let chain = node.store().chain(organisation.id());

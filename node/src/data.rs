@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::keystore::{Keystore, KeystoreError};
 use crate::runtime::{Runtime, RuntimeError};
+use crate::store::Memory;
 
 /// Seconds for which a node binding holds; it is renewed when half of them are over.
 pub const BINDING_S: u64 = 365 * 86_400;
@@ -129,6 +130,9 @@ pub struct NodeConfig {
     /// chain. Refused below what the organisation's jurisdictions ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    /// Memory for the database, in MiB.
+    #[serde(default)]
+    pub database_mib: Memory,
 }
 
 const fn anchor_s() -> u64 {
@@ -147,6 +151,7 @@ impl Default for NodeConfig {
             links: LinkPolicy::default(),
             anchor_s: anchor_s(),
             retention_days: None,
+            database_mib: Memory::default(),
         }
     }
 }
@@ -376,7 +381,8 @@ impl DataDir {
         self.save_config(&NodeConfig::default())?;
         // Last: from here on the directory counts as taken.
         write_private(&self.inception_path(), inception.statement().bytes())?;
-        let node = Runtime::start(&self.0, self.identity(&keys)?, counterfoil_federation::Config::default())?;
+        let (identity, memory) = (self.identity(&keys)?, Memory::default());
+        let node = Runtime::start(&self.0, identity, counterfoil_federation::Config::default(), memory)?;
         for statement in [&inception, &credential, &binding] {
             node.append(statement.statement().bytes())?;
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use counterfoil_federation::Config;
 use counterfoil_federation::engine::Identity;
 use counterfoil_node::runtime::{Runtime, RuntimeError};
-use counterfoil_node::store::{EvidenceEdges, HeadLock, Store, StoreError};
+use counterfoil_node::store::{EvidenceEdges, HeadLock, Memory, Store, StoreError};
 use counterfoil_protocol::actuation::{Mode, Request, Reversibility};
 use counterfoil_protocol::admissibility::gather::relevant;
 use counterfoil_protocol::admissibility::{Decision, EvidenceRef, SilenceRule};
@@ -32,7 +32,7 @@ fn identity(organisation: &TestOrganisation) -> Identity {
 }
 
 fn start(directory: &Path, organisation: &TestOrganisation) -> Runtime {
-    Runtime::start(directory, identity(organisation), Config::default()).unwrap()
+    Runtime::start(directory, identity(organisation), Config::default(), Memory::default()).unwrap()
 }
 
 /// A node with its opening statements and so many observations.
@@ -101,7 +101,8 @@ fn the_head_lock_is_for_one_process_and_one_successor() {
     let directory = tempfile::tempdir().unwrap();
     let organisation = TestOrganisation::new(1);
     let node = filled(directory.path(), &organisation, 3);
-    let second = Runtime::start(directory.path(), identity(&organisation), Config::default());
+    let second =
+        Runtime::start(directory.path(), identity(&organisation), Config::default(), Memory::default());
     assert!(matches!(second, Err(RuntimeError::Store(StoreError::File { .. }))));
     node.stop();
     drop(node);
@@ -146,7 +147,7 @@ fn copy(from: &Path, to: &Path) {
 #[test]
 fn fsck_reads_an_empty_store() {
     let directory = tempfile::tempdir().unwrap();
-    let report = Store::open(directory.path()).unwrap().fsck().unwrap();
+    let report = Store::open(directory.path(), Memory::default()).unwrap().fsck().unwrap();
     assert_eq!((report.chains, report.entries, report.damage), (0, 0, vec![]));
 }
 

@@ -75,7 +75,7 @@ impl Process {
         Client::new(Address::Socket(DataDir::new(&self.data).socket()))
     }
 
-    /// Resident memory of the running process, in KiB.
+    /// Memory of the running process, in KiB: resident, without what files on disk back, such as the program itself.
     ///
     /// # Errors
     /// When it does not run.
@@ -83,7 +83,7 @@ impl Process {
         let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = child.as_ref().ok_or("it does not run")?.id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
         let number = line.and_then(|line| line.split_whitespace().next()).ok_or("no memory is shown")?;
         Ok(number.parse()?)
     }

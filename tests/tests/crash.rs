@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use counterfoil_node::store::{HeadLock, Store};
+use counterfoil_node::store::{HeadLock, Memory, Store};
 use counterfoil_protocol::chain::Head;
 use counterfoil_protocol::chain::proof::{inclusion_proof, verify_inclusion};
 use counterfoil_protocol::chain::tree::LeafDigest;
@@ -67,7 +67,7 @@ fn fifty_kills_lose_nothing_and_fork_nothing() {
     }
     let organisation = TestOrganisation::new(1);
     let id: OrganisationId = organisation.id();
-    let store = Store::open(&directory.path().join("db")).unwrap();
+    let store = Store::open(&directory.path().join("db"), Memory::default()).unwrap();
     let report = store.fsck().unwrap();
     assert_eq!(report.damage, Vec::<String>::new());
     let lock = HeadLock::open(&directory.path().join("head.lock")).unwrap();

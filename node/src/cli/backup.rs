@@ -9,7 +9,7 @@ use super::Context;
 use super::print::time;
 use crate::api::routes::BackupBody;
 use crate::backup::{self, Manifest};
-use crate::store::{HeadLock, Store};
+use crate::store::{HeadLock, Memory, Store};
 
 /// Write everything but the head lock into a new directory
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ impl Backup {
             match HeadLock::open(&context.data.head_lock()) {
                 // No node runs here, and none can start while the lock is open.
                 Ok(_lock) => {
-                    let store = Store::open(&context.data.path().join("db"))?;
+                    let store = Store::open(&context.data.path().join("db"), Memory::default())?;
                     backup::write(&context.data, &store, &directory)?
                 }
                 Err(_) => context.client.post("/v1/backups", &BackupBody { path: directory.clone() })?,

@@ -18,7 +18,7 @@ use super::{Context, VERIFICATION_FAILED};
 use crate::api::routes::{BundleBody, WitnessBody};
 use crate::service::ask_witness::Cosigned;
 use crate::service::proof::Proof;
-use crate::store::{HeadLock, Store};
+use crate::store::{HeadLock, Memory, Store};
 use crate::workers::AllCores;
 
 /// The proof that a statement stands in its chain
@@ -249,7 +249,7 @@ pub(super) fn fsck(context: &Context) -> anyhow::Result<u8> {
     context.data.inception()?;
     // While the lock is open no node can start here.
     let _lock = HeadLock::open(&context.data.path().join("head.lock"))?;
-    let store = Store::open(&context.data.path().join("db"))?;
+    let store = Store::open(&context.data.path().join("db"), Memory::default())?;
     let report = store.fsck()?;
     for damage in &report.damage {
         context.out.bad(damage);

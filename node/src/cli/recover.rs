@@ -26,7 +26,7 @@ use crate::asked::Asked;
 use crate::clock;
 use crate::data::{passphrase, root_act};
 use crate::keystore::Keystore;
-use crate::store::{HeadLock, Store};
+use crate::store::{HeadLock, Memory, Store};
 
 /// The keystore's name for the chain key of the epoch that is about to begin.
 const NEXT: &str = "chain-next";
@@ -51,7 +51,7 @@ impl Recover {
         let organisation = OrganisationId::from(data.inception()?.id());
         // No node runs here, and none can start while the lock is open.
         let mut lock = HeadLock::open(&data.head_lock()).context("stop the node first")?;
-        let store = Store::open(&data.path().join("db"))?;
+        let store = Store::open(&data.path().join("db"), Memory::default())?;
         let chains = store.snapshot()?.chains;
         let chain = chains.iter().find(|chain| chain.organisation == organisation);
         let own = Replica::restore(

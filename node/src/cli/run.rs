@@ -40,6 +40,9 @@ pub(super) struct Run {
     /// Seconds of quiet after which others' heads are anchored; 0 never
     #[arg(long, value_name = "SECONDS")]
     anchor: Option<u64>,
+    /// Memory for the database, in MiB
+    #[arg(long, value_name = "MIB")]
+    database_mib: Option<u32>,
     /// Form of the log on standard error; COUNTERFOIL_LOG filters it
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     log: LogForm,
@@ -76,6 +79,9 @@ impl Run {
         config.relay |= self.relay;
         config.witnesses.extend(self.witness);
         config.anchor_s = self.anchor.unwrap_or(config.anchor_s);
+        if let Some(mib) = self.database_mib {
+            config.database_mib = mib.try_into().map_err(anyhow::Error::msg)?;
+        }
         if let Some(api) = self.api {
             config.api = api;
         }

@@ -39,7 +39,7 @@ use self::driver::Driver;
 use crate::asked::Asked;
 use crate::data::DataError;
 use crate::intake::{Batch, Intake};
-use crate::store::{HeadLock, Store, StoreError};
+use crate::store::{HeadLock, Memory, Store, StoreError};
 
 /// Most inputs that wait for the engine; callers then wait in turn.
 const INPUTS_MAX: usize = 1024;
@@ -196,17 +196,22 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Starts a node on the data in `directory`.
+    /// Starts a node on the data in `directory`, whose database may take so much memory.
     ///
     /// # Errors
     /// [`RuntimeError`].
-    pub fn start(directory: &Path, identity: Identity, config: Config) -> Result<Self, RuntimeError> {
+    pub fn start(
+        directory: &Path,
+        identity: Identity,
+        config: Config,
+        memory: Memory,
+    ) -> Result<Self, RuntimeError> {
         std::fs::create_dir_all(directory)
             .map_err(|error| RuntimeError::Directory { path: directory.to_owned(), error })?;
         let lock = HeadLock::open(&directory.join("head.lock"))?;
         // What members answered before says nothing now.
         Asked::forget(directory).map_err(|error| RuntimeError::Data(Box::new(error)))?;
-        let store = Store::open(&directory.join("db"))?;
+        let store = Store::open(&directory.join("db"), memory)?;
         let mut snapshot = store.snapshot()?;
         snapshot.locked = lock.held().cloned();
         let engine = Engine::new(config.clone(), identity, &snapshot, rand::random())?;

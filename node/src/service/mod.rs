@@ -114,7 +114,8 @@ impl Node {
         let path = data.node_keys_path();
         let mut keys = Keystore::load(&path, &passphrase).map_err(crate::data::DataError::from)?;
         let identity = data.identity(&keys)?;
-        let runtime = Arc::new(Runtime::start(data.path(), identity, Config::default())?);
+        let runtime = Runtime::start(data.path(), identity, Config::default(), config.database_mib)?;
+        let runtime = Arc::new(runtime);
         retention::check(&config, &runtime.state())?;
         if binding::promote(&mut keys, &runtime.state()) {
             keys.save(&path, &passphrase).map_err(crate::data::DataError::from)?;

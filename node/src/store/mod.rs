@@ -25,6 +25,7 @@ mod lineage;
 mod read;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError, RwLock};
@@ -33,7 +34,11 @@ use counterfoil_protocol::chain::proof::MissingSubtree;
 use counterfoil_protocol::chain::tile::TileCursor;
 use counterfoil_protocol::codec::CodecError;
 use counterfoil_protocol::ids::{OrganisationId, Position};
-use rocksdb::{BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Options, WriteBatch,
+    WriteBufferManager,
+};
+use serde::{Deserialize, Serialize};
 
 pub use head_lock::HeadLock;
 pub use index::EvidenceEdges;
@@ -120,17 +125,55 @@ pub struct Store {
     revealed: Mutex<BTreeMap<OrganisationId, Position>>,
 }
 
-/// What all families together hold in memory before it goes to files.
-const WRITE_BUFFERS_BYTES: usize = 32 << 20;
-/// What all families together keep in memory of what was read; otherwise each would have a cache of its own.
-const READ_CACHE_BYTES: usize = 32 << 20;
+/// Memory that the database takes, in MiB: what waits to be written to files, at most half of it, and what was read. One sum
+/// for all families, where by itself each would have its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Memory(u32);
+
+impl Memory {
+    /// Least and most that make sense.
+    const RANGE: RangeInclusive<u32> = 8..=65_536;
+
+    const fn bytes(self) -> usize {
+        (self.0 as usize) << 20
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(64)
+    }
+}
+
+impl TryFrom<u32> for Memory {
+    type Error = String;
+
+    fn try_from(mib: u32) -> Result<Self, String> {
+        let (least, most) = (Self::RANGE.start(), Self::RANGE.end());
+        if Self::RANGE.contains(&mib) {
+            Ok(Self(mib))
+        } else {
+            Err(format!("{mib} MiB of memory for the database; it takes {least} to {most}"))
+        }
+    }
+}
+
+impl From<Memory> for u32 {
+    fn from(memory: Memory) -> Self {
+        memory.0
+    }
+}
+
+/// A family's memory grows by so much at a time: most families hold little, and eleven of them share the sum.
+const ARENA_BLOCK_BYTES: usize = 128 << 10;
 
 impl Store {
     /// Opens the database in `path`, or makes it.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, memory: Memory) -> Result<Self, StoreError> {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -140,12 +183,18 @@ impl Store {
         options.set_recycle_log_file_num(0);
         options.set_wal_bytes_per_sync(0);
         options.set_max_total_wal_size(64 << 20);
-        options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
+        let (cache, waiting) = (Cache::new_lru_cache(memory.bytes()), memory.bytes() / 2);
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(waiting, false, cache.clone());
+        options.set_write_buffer_manager(&buffers);
         let mut blocks = BlockBasedOptions::default();
-        blocks.set_block_cache(&Cache::new_lru_cache(READ_CACHE_BYTES));
+        blocks.set_block_cache(&cache);
+        // Otherwise the indexes of all files would be held beside the sum, and grow with the chains.
+        blocks.set_cache_index_and_filter_blocks(true);
+        blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let families = family::ALL.iter().map(|name| {
             let mut options = Options::default();
-            options.set_write_buffer_size(16 << 20);
+            options.set_write_buffer_size(waiting / 2);
+            options.set_arena_block_size(ARENA_BLOCK_BYTES);
             options.set_max_write_buffer_number(2);
             options.set_block_based_table_factory(&blocks);
             ColumnFamilyDescriptor::new(*name, options)

@@ -11,6 +11,7 @@ use std::path::Path;
 use counterfoil_federation::Config;
 use counterfoil_federation::engine::Identity;
 use counterfoil_node::runtime::Runtime;
+use counterfoil_node::store::Memory;
 use counterfoil_protocol::test_support::TestOrganisation;
 
 const IN_FLIGHT: usize = 16;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         chain_key: organisation.chain_key.clone(),
         witness_key: organisation.witness_key.clone(),
     };
-    let node = Runtime::start(Path::new(directory), identity, Config::default())?;
+    let node = Runtime::start(Path::new(directory), identity, Config::default(), Memory::default())?;
     if arguments.iter().any(|argument| argument == "open") {
         for statement in organisation.opening() {
             node.append(statement.statement().bytes())?;

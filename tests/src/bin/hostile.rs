@@ -17,6 +17,7 @@ use counterfoil_federation::message::{
 use counterfoil_node::data::{DataDir, passphrase};
 use counterfoil_node::keystore::Keystore;
 use counterfoil_node::runtime::Runtime;
+use counterfoil_node::store::Memory;
 use counterfoil_protocol::ids::{ByteString, Bytes, base32};
 use counterfoil_protocol::keys::SecretKey;
 use counterfoil_tests::process::Outcome;
@@ -170,7 +171,7 @@ struct Fate {
 fn introduction(data: &Path) -> Outcome<(SecretKey, Introduction)> {
     let data = DataDir::new(data);
     let keys = Keystore::load(&data.node_keys_path(), &passphrase()?)?;
-    let runtime = Runtime::start(data.path(), data.identity(&keys)?, Config::default())?;
+    let runtime = Runtime::start(data.path(), data.identity(&keys)?, Config::default(), Memory::default())?;
     let view = runtime.view()?;
     let own = view.chains.get(&runtime.organisation()).ok_or("it has no chain")?;
     let head = own.head().ok_or("it has no head")?;

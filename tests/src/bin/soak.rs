@@ -182,6 +182,7 @@ fn number(name: &str, otherwise: u64) -> Outcome<u64> {
 
 fn soak() -> Outcome<()> {
     let (minutes, seed) = (number("MINUTES", 10)?, number("SEED", 1)?);
+    let database_mib = number("DATABASE_MIB", 16)?;
     let this = std::env::current_exe()?;
     let program = this.with_file_name("node-under-test");
     let target: PathBuf =
@@ -190,7 +191,10 @@ fn soak() -> Outcome<()> {
     let mut lab = Lab::new(seed)?;
     let hosts = six_hosts(&mut lab)?;
     let mut fleet = Fleet::found(&program.to_string_lossy(), &folder.join("nodes"), &hosts)?;
-    fleet.nodes.iter_mut().for_each(|node| node.always(&["--anchor", "20"]));
+    fleet
+        .nodes
+        .iter_mut()
+        .for_each(|node| node.always(&["--anchor", "20", "--database-mib", &database_mib.to_string()]));
     fleet.meet(2, &[4, 5])?;
     fleet.settle(HEALING)?;
     let random = ChaCha8Rng::seed_from_u64(seed);
