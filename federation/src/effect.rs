@@ -325,6 +325,13 @@ pub enum Effect {
         /// The answer.
         outcome: Result<Box<Appended>, AppendError>,
     },
+    /// Exchange gossip with a peer from now on, or no more. With a peer that has only just connected none is exchanged.
+    GossipWith {
+        /// The peer.
+        peer: PublicKey,
+        /// Whether it begins, or ends.
+        begins: bool,
+    },
     /// Close the connection to a peer.
     Disconnect(PublicKey),
     /// Tell whoever listens.

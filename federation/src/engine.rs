@@ -126,6 +126,8 @@ pub struct Engine {
     pub(crate) kept_back: Option<Millis>,
     /// What is said once a quorum has signed it.
     pub(crate) once_witnessed: OnceWitnessed,
+    /// Whether somebody may have entered the circle, or left it.
+    pub(crate) circle_is_due: bool,
 }
 
 impl Engine {
@@ -246,6 +248,7 @@ impl Engine {
             untold: BTreeMap::new(),
             kept_back: None,
             once_witnessed: OnceWitnessed::Head,
+            circle_is_due: false,
         };
         if let Some(text) = engine.key_is_another().filter(|_| engine.frozen().is_none()) {
             engine.search = Some(Search::default());
@@ -471,6 +474,7 @@ impl Engine {
 
     pub(crate) fn membership_changed(&mut self) {
         self.witnesses.clear();
+        self.circle_is_due = true;
         let known: Vec<OrganisationId> = self.replicas.keys().copied().collect();
         known.iter().for_each(|organisation| self.recount(organisation));
         self.compare_anew();
@@ -541,6 +545,7 @@ impl Engine {
         for exchange in late {
             self.exchange_failed(now, exchange);
         }
+        self.draw_circle();
         self.introduce(now);
         self.reveal(now);
         self.round(now);

@@ -156,6 +156,7 @@ impl Engine {
             peer.binding = peer.binding.filter(|_| !is_new).max(Some(in_force));
             is_new
         });
+        self.circle_is_due |= is_new;
         if admitted {
             self.candidates.remove(&organisation);
             self.replicas.entry(organisation).or_insert(introduced.empty);
@@ -211,6 +212,7 @@ impl Engine {
             peer.binding = latest.as_ref().ok().copied();
             if latest.is_err() || latest.is_ok_and(|latest| latest.1 < now.timestamp()) {
                 (peer.organisation, peer.binding) = (None, None);
+                self.circle_is_due = true;
                 peer.introduce_at = peer.introduce_at.or(Some(now));
             }
         }

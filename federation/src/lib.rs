@@ -27,6 +27,7 @@
 //! | [`checked`] | what engines of one process need to check only once |
 //! | [`peer`] | who a connection speaks for, and what it may cost |
 //! | `introduce` | introductions |
+//! | `circle` | with whom gossip is exchanged |
 //! | `sync` | heads: heard of, looked at, and what they cost |
 //! | `vector` | heads compared with peers: tokens, vectors, ranges |
 //! | `notice` | new heads: word of them ahead, and what follows |
@@ -46,6 +47,7 @@
 mod agreement;
 pub mod budget;
 pub mod checked;
+mod circle;
 pub mod config;
 pub mod effect;
 pub mod engine;

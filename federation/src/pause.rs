@@ -32,6 +32,7 @@ impl Engine {
             // What it said meanwhile was not listened to.
             self.compare_anew();
         }
+        self.circle_is_due = true;
         // Whoever speaks for it introduces itself anew: in vain while it is paused.
         for peer in self.peers.values_mut() {
             if peer.organisation == Some(organisation) || (!paused && peer.organisation.is_none()) {

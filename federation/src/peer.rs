@@ -114,6 +114,8 @@ pub struct Peer {
     pub key: PublicKey,
     /// The organisation that it speaks for, once it has proven that.
     pub organisation: Option<OrganisationId>,
+    /// Whether gossip is exchanged with it.
+    pub(crate) in_circle: bool,
     /// Whether the peer's side has let this organisation in.
     pub admitted_there: bool,
     /// When to introduce oneself next.
@@ -142,6 +144,7 @@ impl Peer {
         Self {
             key,
             organisation: None,
+            in_circle: false,
             admitted_there: false,
             introduce_at: Some(now),
             under_way: 0,

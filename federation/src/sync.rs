@@ -221,7 +221,8 @@ impl Engine {
     }
 
     fn judge_gossip(&mut self, now: Millis, key: PublicKey, topic: Topic, bytes: &[u8]) -> Judgement {
-        if !self.spend_gossip(now, &key) {
+        // INVARIANT(11): who is no member costs nothing more than this.
+        if !self.is_in_circle(&key) || !self.spend_gossip(now, &key) {
             return Judgement::Ignore;
         }
         if topic == Topic::Proofs {
@@ -432,7 +433,7 @@ impl Engine {
     /// Spends one of the messages that a neighbour may pass on: each costs a signature check.
     fn spend_gossip(&mut self, now: Millis, key: &PublicKey) -> bool {
         let rate = self.config.peer_gossip;
-        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return true };
+        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return false };
         let is_left = peer.gossip.take(rate, now);
         peer.limited = peer.limited.saturating_add(u64::from(!is_left));
         is_left

@@ -148,9 +148,11 @@ fn where_nobody_who_told_of_a_head_can_be_asked_somebody_else_is() {
     town.disconnect(ALICE, CAROL);
     town.disconnect(ALICE, BOB);
     drop(town.did(ALICE));
-    // The line to bob stands again, and he has not said yet that he knows her.
-    town.give(ALICE, Input::Connected(town.key(BOB)));
-    assert_eq!(town.did(ALICE), ["ask hello"]);
+    // The line to bob stands again, and he has said who he is, but not yet that he knows her.
+    town.silent = Some(BOB);
+    town.connect(ALICE, BOB);
+    let came = ["introduced, admitted: true", "answer hello, admitted: true", "gossip begins", "answer same"];
+    assert_eq!(town.did(ALICE), [&["ask hello"][..], &came].concat());
     town.deaf = true;
     observe(&mut town, CAROL, 1);
     let notice = town.notice(CAROL);
@@ -207,6 +209,58 @@ fn a_question_that_waited_is_answered_to_members_alone() {
         "{did:?}"
     );
     assert!(!did.iter().any(|did| did == "serve"), "{did:?}");
+}
+
+#[test]
+fn gossip_is_for_members_with_whom_exchange_is_open() {
+    let mut town = Town::new(4, 3, Config::default(), |_| {});
+    let (bob, dave) = (town.id(BOB), town.id(DAVE));
+    let ends = |town: &mut Town, host: usize| {
+        let did = town.did(host);
+        did.iter()
+            .filter(|did| did.starts_with("gossip begins") || did.starts_with("gossip ends"))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    // A stranger with a line to everybody: what is said does not reach it, and what it passes on costs one look.
+    observe(&mut town, BOB, 1);
+    town.pass(2_000);
+    assert_eq!(
+        town.did(DAVE).iter().filter(|did| ["accept", "ignore", "reject"].contains(&did.as_str())).count(),
+        0
+    );
+    town.deaf = true;
+    observe(&mut town, BOB, 2);
+    let notice = town.notice(BOB);
+    drop(town.did(ALICE));
+    town.tell(ALICE, DAVE, &notice);
+    town.tell(ALICE, DAVE, b"noise");
+    assert_eq!(town.did(ALICE), ["ignore", "ignore"]);
+    town.tell(ALICE, CAROL, &notice);
+    assert_eq!(town.did(ALICE)[0], "accept");
+    town.deaf = false;
+
+    for host in [ALICE, BOB] {
+        town.append(host, vote(&town, host, dave, Ballot::Admit));
+    }
+    town.pass(5_000);
+    for host in [ALICE, BOB, CAROL] {
+        assert_eq!(ends(&mut town, host), ["gossip begins"], "host {host} and dave, once he is a member");
+    }
+    for host in [ALICE, BOB] {
+        town.append(host, vote(&town, host, dave, Ballot::Expel));
+    }
+    town.pass(5_000);
+    assert_eq!(ends(&mut town, ALICE), ["gossip ends"]);
+
+    town.give(ALICE, Input::Pause { organisation: bob, paused: true });
+    assert_eq!(ends(&mut town, ALICE), ["gossip ends"]);
+    town.pass(5_000);
+    town.tell(ALICE, BOB, &notice);
+    assert_eq!(ends(&mut town, ALICE), [""; 0]);
+    town.give(ALICE, Input::Pause { organisation: bob, paused: false });
+    town.pass(5_000);
+    assert_eq!(ends(&mut town, ALICE), ["gossip begins"]);
 }
 
 #[test]

@@ -112,6 +112,14 @@ impl World {
             }
             Effect::Reply { outcome: Err(error), .. } => self.note(&format!("{index} refuses: {error}")),
             Effect::Reach(key) => self.dial(index, starts, key),
+            Effect::GossipWith { peer, begins } => {
+                let circle = self.hosts.get_mut(index).map(|host| &mut host.circle);
+                match circle {
+                    Some(circle) if begins => drop(circle.insert(*peer.as_bytes())),
+                    Some(circle) => drop(circle.remove(peer.as_bytes())),
+                    None => {}
+                }
+            }
             Effect::Disconnect(key) => {
                 if let Some(other) = self.host_of(index, &key) {
                     let reason = self.history.penalties.get(&(index, other)).cloned().unwrap_or_default();
@@ -234,9 +242,12 @@ impl World {
         to.into_iter().for_each(|to| self.push(index, to, message, 1));
     }
 
-    /// Sends a copy of a message to a neighbour.
+    /// Sends a copy of a message to a neighbour, if that is in the sender's circle.
     pub(crate) fn push(&mut self, from: usize, to: usize, id: MessageId, hops: u8) {
-        if self.gossip.has_declined(from, to, id) {
+        let key = self.key(to);
+        if !self.hosts.get(from).is_some_and(|host| host.gossips_with(&key))
+            || self.gossip.has_declined(from, to, id)
+        {
             return;
         }
         let Some(message) = self.gossip.message(id) else { return };
@@ -265,6 +276,10 @@ impl World {
             return;
         }
         let mut beside = self.network.beside_mesh(index);
+        beside.retain(|to| {
+            let key = self.key(*to);
+            self.hosts.get(index).is_some_and(|host| host.gossips_with(&key))
+        });
         while beside.len() > LAZY {
             let gone = usize::try_from(self.below(beside.len() as u64)).unwrap_or_default();
             beside.swap_remove(gone);

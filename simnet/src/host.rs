@@ -1,6 +1,6 @@
 //! One organisation in the world.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use counterfoil_federation::config::Config;
@@ -61,6 +61,8 @@ pub struct Host {
     pub wake_at: Option<Millis>,
     /// When its gossip's next heartbeat is.
     pub heartbeat_at: Option<Millis>,
+    /// Keys of the peers with which its engine lets it exchange gossip.
+    pub circle: BTreeSet<[u8; 32]>,
     /// By host: the latest moment of that host of which word can have come here, in the world's time.
     pub word: Vec<Millis>,
     /// Organisations that are no members by the votes on this disk, with the sizes of the chains that they may have.
@@ -88,6 +90,7 @@ impl Host {
             observed: Vec::new(),
             wake_at: None,
             heartbeat_at: None,
+            circle: BTreeSet::new(),
             word: Vec::new(),
             outsiders: BTreeMap::new(),
             broken: false,
@@ -107,6 +110,11 @@ impl Host {
     /// Whether it runs.
     pub const fn runs(&self) -> bool {
         self.engine.is_some()
+    }
+
+    /// Whether it sends gossip to this peer. Whoever does wrong does so whatever its engine says.
+    pub fn gossips_with(&self, peer: &PublicKey) -> bool {
+        !self.is_honest() || self.circle.contains(peer.as_bytes())
     }
 
     /// Whether it does what its protocol says.

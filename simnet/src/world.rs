@@ -256,6 +256,7 @@ impl World {
         host.engine = None;
         host.disk.crash(survive, torn);
         host.word.clear();
+        host.circle.clear();
         (host.wake_at, host.heartbeat_at) = (None, None);
         let key = host.peer_key();
         self.gossip.forget(index);
@@ -363,6 +364,9 @@ impl World {
         let Some(host) = self.hosts.get_mut(index) else { return };
         let at = host.clock.read(now);
         let Some(engine) = host.engine.as_mut() else { return };
+        if let Input::Connected(peer) | Input::Disconnected(peer) = &input {
+            host.circle.remove(peer.as_bytes());
+        }
         engine.handle(at, input);
         self.drain(index);
     }

@@ -70,6 +70,8 @@ pub(crate) struct Host {
     pub(crate) organisation: TestOrganisation,
     pub(crate) engine: Engine,
     shelf: Shelf,
+    /// Keys of the peers with which its engine exchanges gossip.
+    circle: BTreeSet<[u8; 32]>,
     chains: BTreeMap<OrganisationId, Chain>,
     /// What it did since somebody looked.
     log: Vec<String>,
@@ -126,7 +128,7 @@ impl Town {
             let snapshot = Snapshot { mesh: Some((mesh, charter.clone())), ..Snapshot::default() };
             let engine = Engine::new(config.clone(), identity, &snapshot, [7; 32]).unwrap();
             let (chains, shelf, log) = (BTreeMap::new(), Shelf::default(), Vec::new());
-            Host { organisation, engine, chains, shelf, log }
+            Host { organisation, engine, chains, shelf, circle: BTreeSet::new(), log }
         };
         let hosts = organisations.into_iter().map(host).collect();
         let (cut, inputs, channels) = (BTreeSet::new(), VecDeque::new(), BTreeMap::new());
@@ -270,7 +272,9 @@ impl Town {
             }
             Effect::Gossip { topic, bytes } if !self.deaf => {
                 for to in (0..self.hosts.len()).filter(|to| *to != index) {
-                    if self.line(index, &self.key(to)).is_some() {
+                    let key = self.key(to);
+                    let is_heard = self.hosts[index].circle.contains(key.as_bytes());
+                    if is_heard && self.line(index, &key).is_some() {
                         self.next += 1;
                         let (peer, gossip) = (self.key(index), GossipId(self.next));
                         self.inputs
@@ -289,6 +293,12 @@ impl Town {
             Effect::Gossip { .. } | Effect::Judge { .. } | Effect::Reply { .. } => {}
             // Nobody in these stories has an agreement, or decides.
             Effect::Reveal { .. } | Effect::Find { .. } | Effect::Gathered { .. } => {}
+            Effect::GossipWith { peer, begins: true } => {
+                self.hosts[index].circle.insert(*peer.as_bytes());
+            }
+            Effect::GossipWith { peer, begins: false } => {
+                self.hosts[index].circle.remove(peer.as_bytes());
+            }
             Effect::Reach(_) | Effect::Disconnect(_) | Effect::Notify(_) => {}
         }
     }
@@ -394,6 +404,8 @@ fn describe(effect: &Effect) -> String {
         Effect::Judge { judgement: Judgement::Reject, .. } => "reject".into(),
         Effect::Reply { outcome: Ok(_), .. } => "acknowledge".into(),
         Effect::Reply { outcome: Err(error), .. } => format!("refuse: {error}"),
+        Effect::GossipWith { begins: true, .. } => "gossip begins".into(),
+        Effect::GossipWith { begins: false, .. } => "gossip ends".into(),
         Effect::Reach(_) => "reach".into(),
         Effect::Disconnect(_) => "disconnect".into(),
         Effect::Notify(event) => match event {

@@ -54,6 +54,9 @@ const SHUNNED_MAX: usize = 1024;
 /// Most gossip messages that wait for a judgement.
 const JUDGEMENTS_MAX: usize = 4096;
 
+/// The score of whoever is outside the circle: below every threshold, so that gossip is neither sent to it nor taken from it.
+const OUTSIDE: f64 = -1_000.0;
+
 struct Driver<'a> {
     swarm: Swarm<Behaviour>,
     mesh: MeshId,
@@ -403,6 +406,16 @@ impl Driver<'_> {
                     .gossip
                     .report_message_validation_result(&message, &source, acceptance);
             }
+            NetworkCommand::GossipWith { peer, begins } => {
+                let Ok(peer) = peer_id(&peer) else { return };
+                if begins {
+                    self.swarm.behaviour_mut().gossip.set_application_score(&peer, 0.0);
+                } else {
+                    // What was about to go to it ends with the connection. It may come back, and is then told nothing.
+                    self.swarm.behaviour_mut().gossip.set_application_score(&peer, OUTSIDE);
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
             NetworkCommand::Reach(peer) => self.reach(peer),
             NetworkCommand::Disconnect(peer) => {
                 if let Ok(peer) = peer_id(&peer) {
@@ -461,6 +474,8 @@ impl Driver<'_> {
                 if begins_anew || self.is_shunned(&peer_id) {
                     let _ = self.swarm.disconnect_peer_id(peer_id);
                 } else if num_established.get() == 1 {
+                    // INVARIANT(10): until the engine knows who it speaks for, it is told nothing.
+                    self.swarm.behaviour_mut().gossip.set_application_score(&peer_id, OUTSIDE);
                     self.limit_strangers(peer_id);
                 }
                 match public_key(&peer_id) {

@@ -273,6 +273,10 @@ impl Driver {
                     self.say(NetworkCommand::Judge { gossip, judgement });
                     Ok(())
                 }
+                Effect::GossipWith { peer, begins } => {
+                    self.say(NetworkCommand::GossipWith { peer, begins });
+                    Ok(())
+                }
                 Effect::Reach(peer) => {
                     self.say(NetworkCommand::Reach(peer));
                     Ok(())

@@ -144,6 +144,13 @@ pub enum NetworkCommand {
         /// The judgement.
         judgement: Judgement,
     },
+    /// Exchange gossip with a connected peer from now on, or no more.
+    GossipWith {
+        /// The peer.
+        peer: PublicKey,
+        /// Whether it begins, or ends.
+        begins: bool,
+    },
     /// Connect with a peer, and say if that does not come about.
     Reach(PublicKey),
     /// Close the connection to a peer.
