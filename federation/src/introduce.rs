@@ -224,11 +224,13 @@ impl Engine {
         self.is_member(&organisation).then_some(organisation)
     }
 
-    /// Takes points from a peer, and lets it go when it has none left.
+    /// Takes points from a peer, and lets it go when it has none left. What it said before it was gone costs nothing more.
     pub(crate) fn penalise(&mut self, key: PublicKey, points: u32, reason: &str) {
-        let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return };
+        let max = self.config.penalty_max;
+        let peer = self.peers.get_mut(key.as_bytes()).filter(|peer| peer.penalty < max);
+        let Some(peer) = peer else { return };
         peer.penalty = peer.penalty.saturating_add(points);
-        let is_over = peer.penalty >= self.config.penalty_max;
+        let is_over = peer.penalty >= max;
         self.outbox.push(Effect::Notify(Event::Penalised { peer: key, reason: reason.to_owned() }));
         if is_over {
             self.outbox.push(Effect::Disconnect(key));

@@ -136,6 +136,8 @@ pub struct Peer {
     pub(crate) requests: Bucket,
     /// What is left of the messages that it may pass on.
     pub(crate) gossip: Bucket,
+    /// What is left of the messages beyond these that are dropped and cost it nothing.
+    pub(crate) excess: Bucket,
 }
 
 impl Peer {
@@ -155,6 +157,7 @@ impl Peer {
             different: 0,
             requests: Bucket::full(config.peer_requests, now),
             gossip: Bucket::full(config.peer_gossip, now),
+            excess: Bucket::full(config.peer_gossip, now),
         }
     }
 

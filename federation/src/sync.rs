@@ -430,13 +430,20 @@ impl Engine {
         false
     }
 
-    /// Spends one of the messages that a neighbour may pass on: each costs a signature check.
+    /// Spends one of the messages that a neighbour may pass on: each costs a signature check. A neighbour in a busy mesh may be
+    /// beyond that through no fault of its own; whoever goes on as far again is let go.
+    // INVARIANT(11): the transport keeps in mind for long what it has heard, wanted or not.
     fn spend_gossip(&mut self, now: Millis, key: &PublicKey) -> bool {
         let rate = self.config.peer_gossip;
         let Some(peer) = self.peers.get_mut(key.as_bytes()) else { return false };
-        let is_left = peer.gossip.take(rate, now);
-        peer.limited = peer.limited.saturating_add(u64::from(!is_left));
-        is_left
+        if peer.gossip.take(rate, now) {
+            return true;
+        }
+        peer.limited = peer.limited.saturating_add(1);
+        if !peer.excess.take(rate, now) {
+            self.penalise(*key, 20, "it passes on far more than its budget allows");
+        }
+        false
     }
 
     /// Spends one of the messages that an organisation may have passed on for it, on each topic. What is beyond is dropped;

@@ -445,6 +445,28 @@ fn who_asks_too_often_is_refused_and_in_the_end_let_go() {
 }
 
 #[test]
+fn who_passes_on_far_more_than_its_budget_is_let_go_once_and_the_others_are_heard_as_ever() {
+    let config = Config { peer_gossip: Rate { burst: 10, per_s: 1 }, ..Config::default() };
+    let mut town = Town::new(3, 3, config, |_| {});
+    let notice = town.notice(CAROL);
+    town.pass(20_000);
+    town.did(ALICE);
+    (0..20).for_each(|_| town.tell(ALICE, BOB, &notice));
+    let did = town.did(ALICE);
+    assert!(
+        did.iter().all(|did| *did == "accept" || *did == "ignore"),
+        "as much again costs nothing: {did:?}"
+    );
+    (0..30).for_each(|_| town.tell(ALICE, BOB, &notice));
+    let reason = "penalised: it passes on far more than its budget allows";
+    let mut wanted = [[reason, "ignore"].repeat(4), vec![reason, "disconnect", "ignore"]].concat();
+    wanted.resize(36, "ignore");
+    assert_eq!(town.did(ALICE), wanted);
+    town.tell(ALICE, CAROL, &notice);
+    assert_eq!(town.did(ALICE), ["accept"]);
+}
+
+#[test]
 fn only_the_chosen_witness_cosigns() {
     let mut town = Town::new(4, 4, Config::default(), |charter| charter.witnesses = Some(1));
     let bob = town.id(BOB);
