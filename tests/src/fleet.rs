@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use counterfoil_node::cli::client::Client;
-use counterfoil_node::service::read::{PeerView, StatementView, Status};
+use counterfoil_node::service::read::{ChainStatus, PeerView, StatementView, Status};
 use counterfoil_node::service::say::{Said, Say};
 use counterfoil_protocol::ids::{Position, StatementId, Timestamp};
 use counterfoil_protocol::observation::{Observation, Subject};
@@ -233,10 +233,27 @@ impl Fleet {
     /// # Errors
     /// When it does not answer.
     pub fn size_of(&self, number: usize, author: usize) -> Outcome<u64> {
+        Ok(self.chain_of(number, author)?.map_or(0, |chain| chain.size.0))
+    }
+
+    /// What a node has of another's chain.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn chain_of(&self, number: usize, author: usize) -> Outcome<Option<ChainStatus>> {
         let status = self.status(number)?;
         let id = self.ids.get(author).ok_or("there is no such node")?;
-        let chain = status.chains.iter().find(|chain| chain.organisation.to_string() == *id);
-        Ok(chain.map_or(0, |chain| chain.size.0))
+        Ok(status.chains.into_iter().find(|chain| chain.organisation.to_string() == *id))
+    }
+
+    /// A node's view of its connection with the peer of another, if there is one.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn peer_of(&self, number: usize, other: usize) -> Outcome<Option<PeerView>> {
+        let id = self.ids.get(other).ok_or("there is no such node")?;
+        let is_other = |peer: &PeerView| peer.organisation.is_some_and(|one| one.to_string() == *id);
+        Ok(self.peers(number)?.into_iter().find(is_other))
     }
 
     /// Waits until every node has the same heads: of all organisations, with the same sizes and roots.

@@ -6,6 +6,7 @@
 )]
 
 pub mod fleet;
+pub mod hostile;
 pub mod lab;
 pub mod process;
 pub mod python;

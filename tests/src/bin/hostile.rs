@@ -1,18 +1,18 @@
 //! A peer that means harm: it speaks libp2p, with the key of an organisation whose node does not run, and floods, dawdles or
-//! announces more than may be sent.
+//! announces more than may be sent, until its standard input ends.
 //!
-//! `hostile DATA ADDRESS flood|ask|slow|silent|crowd|reserve|oversized SECONDS` prints what became of it as JSON.
+//! `hostile DATA ADDRESS MODE` answers each line of its input with what became of it so far, as a line of JSON.
 
-use std::collections::HashSet;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use counterfoil_federation::Config;
 use counterfoil_federation::message::{
-    Announcement, Introduction, MESSAGE_BYTES_MAX, Placed, Request, Response, decode_response, encode,
+    Announcement, Hint, Introduction, MESSAGE_BYTES_MAX, Placed, Request, Response, decode_response, encode,
 };
 use counterfoil_node::data::{DataDir, passphrase};
 use counterfoil_node::keystore::Keystore;
@@ -22,44 +22,73 @@ use counterfoil_protocol::ids::{ByteString, Bytes, base32};
 use counterfoil_protocol::keys::SecretKey;
 use counterfoil_tests::process::Outcome;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
-use libp2p::gossipsub::{
-    self, IdentTopic, MessageAuthenticity, TopicHash, ValidationMode, WhitelistSubscriptionFilter,
-};
+use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Codec, Message, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, ping, tcp, yamux};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 /// Between two bytes of somebody who dawdles.
 const DAWDLE: Duration = Duration::from_millis(300);
-/// Requests that are under way at once.
+/// So many bytes that come one by one, after which whoever does not take a stream has said so.
+const TAKEN: usize = 4;
+/// Bytes that are missing from a message, too many to come one by one before it is given up.
+const MISSING: usize = 1000;
+/// Requests that are under way at once, of somebody who asks all the time.
 const FLOOD: u64 = 16;
+/// The same of somebody who does not finish what was begun: more than anybody has to take.
+const UNFINISHED: u64 = 100;
+/// Topics that are nobody's, and how long their names are.
+const TOPICS: u64 = 20_000;
+const TOPIC_BYTES: usize = 16 * 1024;
+/// Messages in one round of a flood.
+const WAVE: usize = 100;
+/// Signature lines in every second message of a flood, so that it is long enough for receivers to warn their neighbours of it.
+const LINES: usize = 24;
 /// Connections that are opened and on which nothing is said.
 const SILENT: usize = 200;
 /// Keys that speak for nobody.
 const CROWD: usize = 100;
+
+/// Streams and sockets that somebody else has taken, and on which nothing comes to an end.
+static HELD: AtomicU64 = AtomicU64::new(0);
+/// What was done so far beside the swarm's own loop.
+static DONE: AtomicU64 = AtomicU64::new(0);
+
+/// Counts as held while it lives.
+struct Held;
+
+impl Held {
+    fn new() -> Self {
+        HELD.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What is written on a stream.
 #[derive(Debug, Clone)]
 enum Act {
     /// A message as it should be.
     Message(Vec<u8>),
-    /// A message, byte by byte.
-    Drip(Vec<u8>),
-    /// A length, and then nothing.
-    Announce(u32),
+    /// A message of that length, so much of it at once and the rest byte by byte, each after a while.
+    Part { length: u32, at_once: usize },
 }
 
-/// Writes acts, and reads answers as slowly as they were asked for.
+/// Writes acts.
 #[derive(Debug, Clone, Default)]
-struct Mischief {
-    dawdles: bool,
-}
+struct Mischief;
 
 impl Codec for Mischief {
     type Protocol = StreamProtocol;
@@ -78,15 +107,7 @@ impl Codec for Mischief {
         T: AsyncRead + Unpin + Send,
     {
         let mut bytes = Vec::new();
-        if !self.dawdles {
-            io.take(4 + MESSAGE_BYTES_MAX as u64).read_to_end(&mut bytes).await?;
-            return Ok(bytes);
-        }
-        let mut one = [0];
-        while io.read(&mut one).await? > 0 {
-            bytes.extend(one);
-            sleep(DAWDLE).await;
-        }
+        io.take(4 + MESSAGE_BYTES_MAX as u64).read_to_end(&mut bytes).await?;
         Ok(bytes)
     }
 
@@ -100,18 +121,22 @@ impl Codec for Mischief {
                 io.write_all(&bytes).await?;
                 io.close().await
             }
-            Act::Drip(bytes) => {
-                io.write_all(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes()).await?;
-                for byte in bytes {
-                    io.write_all(&[byte]).await?;
-                    io.flush().await?;
-                    sleep(DAWDLE).await;
-                }
-                io.close().await
-            }
-            Act::Announce(length) => {
+            Act::Part { length, at_once } => {
                 io.write_all(&length.to_be_bytes()).await?;
-                io.flush().await
+                io.write_all(&vec![0; at_once]).await?;
+                io.flush().await?;
+                let mut held = None;
+                for written in 0..usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(at_once) {
+                    sleep(DAWDLE).await;
+                    io.write_all(&[0]).await?;
+                    io.flush().await?;
+                    DONE.fetch_add(1, Ordering::Relaxed);
+                    if written == TAKEN {
+                        held = Some(Held::new());
+                    }
+                }
+                drop(held);
+                io.close().await
             }
         }
     }
@@ -124,7 +149,7 @@ impl Codec for Mischief {
     }
 }
 
-type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, WhitelistSubscriptionFilter>;
+type Gossip = gossipsub::Behaviour;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -136,12 +161,16 @@ struct Behaviour {
 /// What it is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    /// Messages on a topic.
+    /// Messages on a topic, each of which could be true.
     Flood,
+    /// Messages on a topic that nobody can read or verify.
+    Malformed,
     /// Requests.
     Ask,
-    /// Streams on which a byte comes and goes now and then.
+    /// Streams on which a byte comes now and then.
     Slow,
+    /// Messages of the largest size of which the last bytes are missing.
+    Hoard,
     /// Connections on which nothing is said.
     Silent,
     /// Connections with many keys that speak for nobody.
@@ -150,6 +179,10 @@ enum Mode {
     Reserve,
     /// Lengths and messages beyond what is allowed.
     Oversized,
+    /// Subscriptions to topics that are nobody's.
+    Topics,
+    /// Introduces itself, and then reads nothing more.
+    Deaf,
 }
 
 /// What became of it.
@@ -163,12 +196,36 @@ struct Fate {
     refused: u64,
     failed: u64,
     published: u64,
+    subscribed: u64,
     reserved: u64,
     denied: u64,
+    dialled: u64,
 }
 
-/// The key and introduction of the organisation in `data`, whose node does not run.
-fn introduction(data: &Path) -> Outcome<(SecretKey, Introduction)> {
+impl Fate {
+    fn to_json(&self) -> Value {
+        json!({
+            "connected": self.connected, "closed": self.closed, "introduced": self.introduced, "asked": self.asked,
+            "answered": self.answered, "refused": self.refused, "failed": self.failed, "published": self.published,
+            "subscribed": self.subscribed, "reserved": self.reserved, "denied": self.denied,
+            "dialled": self.dialled, "held": HELD.load(Ordering::Relaxed), "done": DONE.load(Ordering::Relaxed),
+        })
+    }
+
+    const fn under_way(&self) -> u64 {
+        self.asked.saturating_sub(self.answered + self.refused + self.failed)
+    }
+}
+
+/// What it says of its organisation, which has a node that does not run.
+struct Disguise {
+    key: SecretKey,
+    introduction: Introduction,
+    /// The heads that its organisation knows of, its own among them.
+    heads: Vec<ByteString>,
+}
+
+fn disguise(data: &Path) -> Outcome<Disguise> {
     let data = DataDir::new(data);
     let keys = Keystore::load(&data.node_keys_path(), &passphrase()?)?;
     let runtime = Runtime::start(data.path(), data.identity(&keys)?, Config::default(), Memory::default())?;
@@ -183,34 +240,30 @@ fn introduction(data: &Path) -> Outcome<(SecretKey, Introduction)> {
     let mesh = view.membership.as_ref().ok_or("it is in no mesh")?.mesh();
     let introduction =
         Introduction { mesh, head: ByteString(head.bytes().to_vec()), standing: standing.collect() };
+    let heads = view.chains.values().filter_map(|chain| chain.head());
+    let heads = heads.map(|head| ByteString(head.bytes().to_vec())).collect();
     runtime.stop();
-    Ok((data.key(&keys, "peer")?, introduction))
+    Ok(Disguise { key: data.key(&keys, "peer")?, introduction, heads })
 }
 
-fn swarm(key: &SecretKey, mesh: &str, mode: Mode) -> Outcome<(Swarm<Behaviour>, IdentTopic)> {
+fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)> {
     let topic = IdentTopic::new(format!("counterfoil/{mesh}/heads"));
-    let topics: HashSet<TopicHash> = HashSet::from([topic.hash()]);
-    let exchange = |name: &str, dawdles| -> Outcome<request_response::Behaviour<Mischief>> {
+    let exchange = |name: &str| -> Outcome<request_response::Behaviour<Mischief>> {
         let protocol = StreamProtocol::try_from_owned(format!("/counterfoil/{mesh}/{name}/1"))?;
         let config = request_response::Config::default()
             .with_request_timeout(Duration::from_secs(60))
             .with_max_concurrent_streams(10_000);
         let protocols = [(protocol, ProtocolSupport::Outbound)];
-        Ok(request_response::Behaviour::with_codec(Mischief { dawdles }, protocols, config))
+        Ok(request_response::Behaviour::with_codec(Mischief, protocols, config))
     };
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
         .max_transmit_size(4 << 20)
         .build()?;
-    let mut gossip = Gossip::new_with_subscription_filter(
-        MessageAuthenticity::Anonymous,
-        config,
-        WhitelistSubscriptionFilter(topics),
-    )?;
+    let mut gossip = Gossip::new(MessageAuthenticity::Anonymous, config)?;
     gossip.subscribe(&topic)?;
-    let behaviour =
-        Behaviour { hello: exchange("hello", false)?, sync: exchange("sync", mode == Mode::Slow)?, gossip };
+    let behaviour = Behaviour { hello: exchange("hello")?, sync: exchange("sync")?, gossip };
     let mut seed = key.to_seed();
     let swarm =
         libp2p::SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes(seed.as_mut_slice())?)
@@ -226,7 +279,8 @@ fn swarm(key: &SecretKey, mesh: &str, mode: Mode) -> Outcome<(Swarm<Behaviour>, 
 async fn silent(address: Arc<str>) {
     loop {
         if let Ok(mut stream) = TcpStream::connect(&*address).await {
-            let mut buffer = [0; 256];
+            let (_held, mut buffer) = (Held::new(), [0; 256]);
+            DONE.fetch_add(1, Ordering::Relaxed);
             // Until the other side has had enough of it.
             while let Ok(1..) = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {}
         }
@@ -247,6 +301,7 @@ async fn stranger(target: Multiaddr) -> Outcome<()> {
         tokio::select! {
             _ = swarm.select_next_some() => {}
             _ = redial.tick() => {
+                DONE.fetch_add(1, Ordering::Relaxed);
                 if swarm.connected_peers().next().is_none() {
                     // One that is under way, or refused, is tried again.
                     let _ = swarm.dial(target.clone());
@@ -257,7 +312,7 @@ async fn stranger(target: Multiaddr) -> Outcome<()> {
 }
 
 /// Asks a relay to take connections for a key that speaks for nobody, again and again.
-async fn reserve(target: Multiaddr, lasts: Duration) -> Outcome<Fate> {
+async fn reserve(target: Multiaddr, mut orders: UnboundedReceiver<String>) -> Outcome<()> {
     let mut swarm = libp2p::SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
@@ -265,10 +320,9 @@ async fn reserve(target: Multiaddr, lasts: Duration) -> Outcome<Fate> {
         .with_behaviour(|_, relay| relay)?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
-    let (mut fate, until, mut again) =
-        (Fate::default(), Instant::now() + lasts, interval(Duration::from_millis(500)));
+    let (mut fate, mut again) = (Fate::default(), interval(Duration::from_millis(100)));
     let mut relay = None;
-    while Instant::now() < until {
+    loop {
         tokio::select! {
             event = swarm.select_next_some() => match event {
                 SwarmEvent::ConnectionEstablished { peer_id, .. } => {
@@ -283,10 +337,42 @@ async fn reserve(target: Multiaddr, lasts: Duration) -> Outcome<Fate> {
                 Some(relay) => drop(swarm.listen_on(relay.clone())?),
                 // One that is under way, or refused, is tried again.
                 None => drop(swarm.dial(target.clone())),
-            }
+            },
+            order = orders.recv() => match order {
+                Some(_) => println!("{}", fate.to_json()),
+                None => return Ok(()),
+            },
         }
     }
-    Ok(fate)
+}
+
+/// A hint about one of these heads: with signature lines that are nobody's, so that each differs, and none is refused before it
+/// costs something.
+fn hint(heads: &[ByteString], number: usize) -> Hint {
+    let lines = if number.is_multiple_of(2) { LINES } else { 1 };
+    let head = heads.get(number / 2 % heads.len().max(1)).cloned().unwrap_or(ByteString(Vec::new()));
+    Hint::Head(Box::new(Announcement {
+        head,
+        cosignatures: (0..lines).map(|_| base32(&rand::random::<[u8; 32]>())).collect(),
+        inception: None,
+        succession: Vec::new(),
+        page: None,
+    }))
+}
+
+/// What is no hint, or one whose signature does not hold.
+fn malformed(heads: &[ByteString], number: usize) -> Outcome<Vec<u8>> {
+    let Hint::Head(mut told) = hint(heads, number) else { return Err("no hint of a head".into()) };
+    match number % 3 {
+        0 => Ok(rand::random::<[u8; 32]>().to_vec()),
+        1 => Ok(encode(&*told)?),
+        _ => {
+            if let Some(last) = told.head.0.last_mut() {
+                *last ^= 1;
+            }
+            Ok(encode(&Hint::Head(told))?)
+        }
+    }
 }
 
 /// One round of what it does.
@@ -295,64 +381,65 @@ fn act(
     peer: &PeerId,
     mode: Mode,
     topic: &IdentTopic,
-    head: &ByteString,
+    heads: &[ByteString],
     fate: &mut Fate,
 ) -> Outcome<()> {
-    let heads = Request::Heads { known: None, digest: Bytes([7; 32]), salt: 7, exposed: Vec::new() };
-    let heads = encode(&heads)?;
+    let question = Request::Heads { known: None, digest: Bytes([7; 32]), salt: 7, exposed: Vec::new() };
+    let question = encode(&question)?;
+    let most = u32::try_from(MESSAGE_BYTES_MAX)?;
     let behaviour = swarm.behaviour_mut();
     match mode {
-        Mode::Flood => {
-            // Each differs and tells of a head that stands, so that none is refused before it costs something.
-            for _ in 0..100 {
-                let told = Announcement {
-                    head: head.clone(),
-                    cosignatures: vec![base32(&rand::random::<[u8; 32]>())],
-                    inception: None,
-                    succession: Vec::new(),
-                    page: None,
+        Mode::Flood | Mode::Malformed => {
+            for number in 0..WAVE {
+                let bytes = match mode {
+                    Mode::Flood => encode(&hint(heads, number))?,
+                    _ => malformed(heads, number)?,
                 };
-                let sent = behaviour.gossip.publish(topic.clone(), encode(&told)?);
-                fate.published += u64::from(sent.is_ok());
+                fate.published += u64::from(behaviour.gossip.publish(topic.clone(), bytes).is_ok());
             }
         }
         Mode::Ask => {
             // As many at once as are taken, so that what limits them is the budget.
-            while fate.asked - fate.answered - fate.refused - fate.failed < FLOOD {
-                behaviour.sync.send_request(peer, Act::Message(heads.clone()));
+            while fate.under_way() < FLOOD {
+                behaviour.sync.send_request(peer, Act::Message(question.clone()));
                 fate.asked += 1;
             }
         }
-        Mode::Silent | Mode::Crowd | Mode::Reserve => {}
-        Mode::Slow => {
-            if fate.asked < 500 {
-                behaviour.sync.send_request(peer, Act::Drip(heads));
-                fate.asked += 1;
+        Mode::Silent | Mode::Crowd | Mode::Reserve | Mode::Deaf => {}
+        Mode::Slow | Mode::Hoard => {
+            if fate.under_way() < UNFINISHED {
+                let length = if mode == Mode::Slow { u32::try_from(MISSING)? } else { most };
+                let at_once = usize::try_from(length)? - MISSING;
+                for exchange in [&mut behaviour.hello, &mut behaviour.sync] {
+                    exchange.send_request(peer, Act::Part { length, at_once });
+                    fate.asked += 1;
+                }
             }
         }
         Mode::Oversized => {
-            let most = u32::try_from(MESSAGE_BYTES_MAX)?;
-            for length in [u32::MAX, most + 1, most] {
-                behaviour.sync.send_request(peer, Act::Announce(length));
-                fate.asked += 1;
+            if fate.under_way() < UNFINISHED {
+                for length in [u32::MAX, most + 1] {
+                    behaviour.sync.send_request(peer, Act::Part { length, at_once: 0 });
+                    fate.asked += 1;
+                }
             }
             let long = vec![rand::random::<u8>(); 1 << 20];
             fate.published += u64::from(behaviour.gossip.publish(topic.clone(), long).is_ok());
+        }
+        Mode::Topics => {
+            for _ in 0..10 {
+                if fate.subscribed < TOPICS {
+                    let name = format!("{:0width$}", fate.subscribed, width = TOPIC_BYTES);
+                    fate.subscribed += u64::from(behaviour.gossip.subscribe(&IdentTopic::new(name))?);
+                }
+            }
         }
     }
     Ok(())
 }
 
-async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome<Fate> {
-    if mode == Mode::Reserve {
-        return reserve(address.parse()?, lasts).await;
-    }
-    let (key, introduction) = introduction(data)?;
-    let (mut swarm, topic) = swarm(&key, &base32(introduction.mesh.as_bytes()), mode)?;
-    let target: Multiaddr = address.parse()?;
-    let head = introduction.head.clone();
-    let hello = encode(&Request::Hello(Box::new(introduction)))?;
-    let mut fate = Fate::default();
+/// What somebody who opens connections beside its own does.
+fn spawn(mode: Mode, address: &str, target: &Multiaddr) {
     if mode == Mode::Silent {
         let parts: Vec<&str> = address.split('/').collect();
         if let [_, "ip4", ip, "tcp", port, ..] = parts[..] {
@@ -368,14 +455,30 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
             tokio::spawn(async move { stranger(target).await.map_err(|error| error.to_string()) });
         }
     }
-    let until = Instant::now() + lasts;
+}
+
+async fn run(data: &Path, address: &str, mode: Mode, mut orders: UnboundedReceiver<String>) -> Outcome<()> {
+    let target: Multiaddr = address.parse()?;
+    if mode == Mode::Reserve {
+        return reserve(target, orders).await;
+    }
+    let disguise = disguise(data)?;
+    let (mut swarm, topic) = swarm(&disguise.key, &base32(disguise.introduction.mesh.as_bytes()))?;
+    let hello = encode(&Request::Hello(Box::new(disguise.introduction)))?;
+    let mut fate = Fate::default();
+    spawn(mode, address, &target);
     let (mut rounds, mut redial) = (interval(Duration::from_millis(5)), interval(Duration::from_millis(250)));
     // Rounds that were missed are not made up for, and what was said has to get out.
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut peer = None;
-    while Instant::now() < until {
+    loop {
+        let is_deaf = mode == Mode::Deaf && fate.introduced;
         tokio::select! {
-            event = swarm.select_next_some() => match event {
+            order = orders.recv() => match order {
+                None => return Ok(()),
+                Some(_) => println!("{}", fate.to_json()),
+            },
+            event = swarm.select_next_some(), if !is_deaf => match event {
                 SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                     fate.connected += 1;
                     swarm.behaviour_mut().hello.send_request(&peer_id, Act::Message(hello.clone()));
@@ -384,76 +487,70 @@ async fn run(data: &Path, address: &str, mode: Mode, lasts: Duration) -> Outcome
                     fate.closed += 1;
                     peer = None;
                 }
-                SwarmEvent::Behaviour(BehaviourEvent::Hello(request_response::Event::Message {
-                    peer: from,
-                    message: Message::Response { response, .. },
-                    ..
-                })) => {
-                    let answer = decode_response(response.get(4..).unwrap_or_default());
-                    if let Ok(Response::Hello { admitted: true, .. }) = answer {
-                        fate.introduced = true;
-                    }
-                    peer = Some(from);
-                }
-                SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => match event {
-                    request_response::Event::Message { message: Message::Response { response, .. }, .. } => {
-                        match decode_response(response.get(4..).unwrap_or_default()) {
-                            Ok(Response::Refused(_)) => fate.refused += 1,
-                            Ok(_) => fate.answered += 1,
-                            Err(_) => fate.failed += 1,
+                SwarmEvent::Behaviour(BehaviourEvent::Hello(event) | BehaviourEvent::Sync(event)) => match event {
+                    request_response::Event::Message {
+                        peer: from, message: Message::Response { response, .. }, ..
+                    } => match decode_response(response.get(4..).unwrap_or_default()) {
+                        Ok(Response::Hello { admitted, .. }) => {
+                            fate.introduced |= admitted;
+                            peer = Some(from);
                         }
-                    }
+                        Ok(Response::Refused(_)) => fate.refused += 1,
+                        Ok(_) => fate.answered += 1,
+                        Err(_) => fate.failed += 1,
+                    },
                     request_response::Event::OutboundFailure { .. } => fate.failed += 1,
                     _ => {}
                 },
                 _ => {}
             },
-            _ = rounds.tick() => {
+            _ = rounds.tick(), if !is_deaf => {
                 if let Some(peer) = peer {
-                    act(&mut swarm, &peer, mode, &topic, &head, &mut fate)?;
+                    act(&mut swarm, &peer, mode, &topic, &disguise.heads, &mut fate)?;
                     yield_now().await;
                 }
             }
-            _ = redial.tick() => {
+            _ = redial.tick(), if !is_deaf => {
                 if swarm.connected_peers().next().is_none() {
+                    fate.dialled += 1;
                     // One that is under way, or refused, is tried again.
                     let _ = swarm.dial(target.clone());
                 }
             }
         }
     }
-    Ok(fate)
 }
 
 fn start() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, address, mode, seconds] = &arguments[..] else {
-        return Err(
-            "usage: hostile DATA ADDRESS flood|ask|slow|silent|crowd|reserve|oversized SECONDS".into()
-        );
+    let [data, address, mode] = &arguments[..] else {
+        return Err("usage: hostile DATA ADDRESS MODE".into());
     };
     let mode = match mode.as_str() {
         "flood" => Mode::Flood,
+        "malformed" => Mode::Malformed,
         "ask" => Mode::Ask,
         "slow" => Mode::Slow,
+        "hoard" => Mode::Hoard,
         "silent" => Mode::Silent,
         "crowd" => Mode::Crowd,
         "reserve" => Mode::Reserve,
         "oversized" => Mode::Oversized,
+        "topics" => Mode::Topics,
+        "deaf" => Mode::Deaf,
         other => return Err(format!("there is no mode {other:?}").into()),
     };
-    let lasts = Duration::from_secs(seconds.parse()?);
+    let (sender, orders) = unbounded_channel();
+    // It ends with the input, or with this process.
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let fate = executor.block_on(run(Path::new(data), address, mode, lasts))?;
-    println!(
-        "{}",
-        json!({
-            "connected": fate.connected, "closed": fate.closed, "introduced": fate.introduced, "asked": fate.asked,
-            "answered": fate.answered, "refused": fate.refused, "failed": fate.failed, "published": fate.published,
-            "reserved": fate.reserved, "denied": fate.denied,
-        })
-    );
-    Ok(())
+    executor.block_on(run(Path::new(data), address, mode, orders))
 }
 
 fn main() -> ExitCode {
