@@ -20,6 +20,7 @@ use crate::effect::{ChannelId, Effect, Event, Write};
 use crate::engine::Engine;
 use crate::message::{Entry, Page, Request, Response, Revealed};
 use crate::peer::Purpose;
+use crate::replica::Extended;
 use crate::time::Millis;
 
 /// How far the search for one chain's withheld entries has come.
@@ -117,6 +118,43 @@ impl Engine {
         let own = self.replicas.get(&self.me);
         let jurisdictions = own.map(|own| own.state().jurisdictions_of(&statement.header().key));
         agreement.covers_jurisdictions(jurisdictions.unwrap_or_default())
+    }
+
+    /// Whether a verified statement is one that its author may let come here.
+    fn may_come(&self, now: Millis, verified: &Verified) -> bool {
+        let (statement, author) = (verified.statement(), verified.organisation());
+        let id = match statement.header().visibility {
+            Visibility::Mesh => return true,
+            _ if author == self.me => return true,
+            Visibility::Private => return false,
+            Visibility::Parties(id) => id,
+        };
+        let jurisdictions =
+            self.replicas.get(&author).map(|author| author.state().jurisdictions_of(&statement.header().key));
+        let agreement = self.crossing.agreements.between(&id, &[self.me, author], now.timestamp());
+
+        agreement.is_ok_and(|agreement| {
+            agreement.covers(statement).is_ok()
+                && agreement.covers_jurisdictions(jurisdictions.unwrap_or_default()).is_ok()
+        })
+    }
+
+    /// Keeps the digests alone of those statements that no agreement lets cross, whoever gives them.
+    // INVARIANT(10): an agreement binds whoever receives as it binds whoever gives.
+    pub(crate) fn keep_out(&self, now: Millis, extended: &mut Extended) {
+        let stays = |verified: &Arc<Verified>| verified.kind().is_standing() || self.may_come(now, verified);
+        if extended.verified.iter().all(stays) {
+            return;
+        }
+        for write in &mut extended.writes {
+            if let Write::Statement(verified) = write
+                && !stays(verified)
+            {
+                let (organisation, position) = (verified.organisation(), verified.position());
+                *write = Write::Withheld { organisation, position, digest: verified.leaf_digest() };
+            }
+        }
+        extended.verified.retain(stays);
     }
 
     /// Looks for what may be fetched now that an agreement is in force, and goes on with it.
@@ -275,8 +313,8 @@ impl Engine {
         if found.len() != given.len() {
             return self.penalise(key, 20, "it revealed what was not asked for");
         }
-        let verified = match replica.reveal(&found) {
-            Ok(verified) => verified,
+        let verified: Vec<Verified> = match replica.reveal(&found) {
+            Ok(verified) => verified.into_iter().filter(|one| self.may_come(now, one)).collect(),
             Err(error) => {
                 self.penalise(key, 50, &format!("it revealed what does not stand there: {error}"));
                 return self.ask_again(now.plus(60_000), &organisation, asked);

@@ -153,6 +153,14 @@ pub enum Event {
         /// Who is silent.
         silent: Vec<OrganisationId>,
     },
+    /// Of these witnesses of the own chain, one of them the last, no peer was connected for as long as the charter lets word of
+    /// the present count.
+    WitnessesAway {
+        /// Who is away.
+        away: Vec<OrganisationId>,
+        /// How many witnesses there are.
+        of: usize,
+    },
     /// An organisation is told of more often than its budget allows; what is beyond is dropped.
     Limited(OrganisationId),
     /// An organisation signed what contradicts itself.

@@ -26,7 +26,7 @@ use crate::input::Input;
 use crate::message::{Announcement, Request, Topic};
 use crate::notice::{OnceWitnessed, Parked};
 use crate::outbox::{Outbox, Ticket};
-use crate::peer::{Exchange, Exchanges, Peer, Purpose, Suspicion};
+use crate::peer::{Departed, Exchange, Exchanges, Peer, Purpose, Suspicion};
 use crate::reach::Reaching;
 use crate::replica::{Replica, ReplicaError};
 use crate::seek::{Search, lock_is_missing, lock_is_of_later_epoch};
@@ -34,6 +34,7 @@ use crate::sequencer::{Committed, Sequencer};
 use crate::store::Snapshot;
 use crate::sync::Origin;
 use crate::time::Millis;
+use crate::watch::Watch;
 
 /// Who the engine works for.
 pub struct Identity {
@@ -116,8 +117,10 @@ pub struct Engine {
     pub(crate) budgets: BTreeMap<(OrganisationId, Topic), Bucket>,
     /// Messages that were beyond it.
     pub(crate) limited: BTreeMap<OrganisationId, u64>,
-    /// Since when the own head lacks a quorum, and whether somebody was told.
-    pub(crate) unwitnessed: Option<(Millis, bool)>,
+    /// How the own witnesses are.
+    pub(crate) watch: Watch,
+    /// What is left of what peers may cost that were connected a moment ago.
+    pub(crate) departed: BTreeMap<[u8; 32], Departed>,
     /// Questions that wait for what is on its way here.
     pub(crate) parked: Parked,
     /// Heads that came by comparison, with when neighbours are told of them unless gossip comes first.
@@ -243,7 +246,8 @@ impl Engine {
             digest: None,
             budgets: BTreeMap::new(),
             limited: BTreeMap::new(),
-            unwitnessed: None,
+            watch: Watch::default(),
+            departed: BTreeMap::new(),
             parked: Parked::default(),
             untold: BTreeMap::new(),
             kept_back: None,

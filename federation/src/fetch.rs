@@ -437,7 +437,7 @@ impl Engine {
         let organisation = head.organisation();
         let checked = self.checked.clone();
         let Some(replica) = self.replicas.get_mut(&organisation) else { return false };
-        let extended = match replica.extend(head, page, &checked) {
+        let mut extended = match replica.extend(head, page, &checked) {
             Ok(extended) => extended,
             Err(error) => {
                 self.page_refused(now, key, head, &error);
@@ -449,6 +449,7 @@ impl Engine {
             self.take_standing(verified);
             self.crossing.take(verified);
         }
+        self.keep_out(now, &mut extended);
         self.note_withheld(organisation, page);
         let ticket = self.outbox.ticket();
         let mut writes = extended.writes;

@@ -7,7 +7,9 @@ use counterfoil_protocol::statement::Payload;
 use crate::effect::{ChannelId, Effect, Event, ExchangeId};
 use crate::engine::Engine;
 use crate::message::{Introduction, Placed, Request, Response};
-use crate::peer::{IntroductionError, Peer, Purpose, check_introduction, latest_binding};
+use crate::peer::{
+    DEPARTED_MS, Departed, IntroductionError, Peer, Purpose, check_introduction, latest_binding,
+};
 use crate::replica::Replica;
 use crate::sync::Origin;
 use crate::time::Millis;
@@ -17,18 +19,35 @@ impl Engine {
         if self.peers.len() >= self.config.peers_max && !self.peers.contains_key(key.as_bytes()) {
             return self.outbox.push(Effect::Disconnect(key));
         }
-        self.peers.entry(*key.as_bytes()).or_insert_with(|| Peer::new(key, now, &self.config));
+        let peer = self.peers.entry(*key.as_bytes()).or_insert_with(|| Peer::new(key, now, &self.config));
+        let departed = self.departed.remove(key.as_bytes());
+        if let Some(departed) = departed.filter(|one| now.since(one.at) < DEPARTED_MS) {
+            departed.returns(peer, &self.config);
+        }
         self.targets.retry();
     }
 
     pub(crate) fn disconnected(&mut self, now: Millis, key: &PublicKey) {
-        self.peers.remove(key.as_bytes());
+        if let Some(peer) = self.peers.remove(key.as_bytes()) {
+            self.remember(now, &peer);
+        }
         self.parked.forget(key);
         let lost: Vec<ExchangeId> =
             self.exchanges.iter().filter(|(_, e)| e.peer == *key).map(|(id, _)| *id).collect();
         for exchange in lost {
             self.exchange_failed(now, exchange);
         }
+    }
+
+    /// Remembers what a peer has left, for as long as that may make a difference.
+    // INVARIANT(11): of as many as may be connected.
+    fn remember(&mut self, now: Millis, peer: &Peer) {
+        self.departed.retain(|_, departed| now.since(departed.at) < DEPARTED_MS);
+        if self.departed.len() >= self.config.peers_max {
+            let oldest = self.departed.iter().min_by_key(|(_, departed)| departed.at).map(|(key, _)| *key);
+            oldest.map(|key| self.departed.remove(&key));
+        }
+        self.departed.insert(*peer.key.as_bytes(), Departed::of(peer, now));
     }
 
     /// Introduces this organisation to those whose time has come.

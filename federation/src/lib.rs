@@ -34,6 +34,7 @@
 //! | `fetch` | entries under heads, from whoever has them, with proofs |
 //! | [`budget`] | token buckets |
 //! | `witness` | cosignatures: whose count, giving them, collecting them |
+//! | `watch` | witnesses that are silent or away |
 //! | [`recover`] | what a recovery goes on from, and what it writes |
 //! | `seek` | a node that has lost track of its own heads |
 //! | `exposure` | contradictions: noticed, proven, stored, passed on |
@@ -71,6 +72,7 @@ mod sync;
 pub mod time;
 pub mod usage;
 mod vector;
+mod watch;
 pub mod whereabouts;
 mod witness;
 

@@ -168,6 +168,32 @@ impl Peer {
     }
 }
 
+/// What is left of what a peer may cost, after its connection has ended: coming again is no way to be given more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Departed {
+    pub(crate) at: Millis,
+    penalty: u32,
+    limited: u64,
+    requests: Bucket,
+    gossip: Bucket,
+}
+
+/// How long that is remembered.
+pub(crate) const DEPARTED_MS: u64 = 60_000;
+
+impl Departed {
+    pub(crate) const fn of(peer: &Peer, now: Millis) -> Self {
+        let Peer { penalty, limited, requests, gossip, .. } = *peer;
+        Self { at: now, penalty, limited, requests, gossip }
+    }
+
+    /// Whoever was let go comes again with nothing to spare.
+    pub(crate) fn returns(&self, peer: &mut Peer, config: &Config) {
+        peer.penalty = self.penalty.min(config.penalty_max.saturating_sub(1));
+        (peer.limited, peer.requests, peer.gossip) = (self.limited, self.requests, self.gossip);
+    }
+}
+
 /// Requests under way, by id.
 pub type Exchanges = BTreeMap<ExchangeId, Exchange>;
 

@@ -163,27 +163,6 @@ impl Engine {
         }
     }
 
-    /// Names the witnesses that are silent, once, when the own head has waited for a quorum for too long.
-    pub(crate) fn watch_witnesses(&mut self, now: Millis) {
-        let me = self.me;
-        let own = self.replicas.get(&me).filter(|_| self.membership.is_some());
-        let lacking = own.filter(|own| own.head().is_some() && !own.witnessed);
-        let Some((size, signed)) = lacking.map(|own| (own.size(), own.cosignatures().clone())) else {
-            self.unwitnessed = None;
-            return;
-        };
-        match self.unwitnessed {
-            None => self.unwitnessed = Some((now, false)),
-            Some((since, false)) if now.since(since) >= self.config.witness_patience_ms => {
-                self.unwitnessed = Some((since, true));
-                let witnesses = self.witnesses(&me);
-                let silent = witnesses.iter().filter(|id| !signed.contains_key(*id)).copied().collect();
-                self.outbox.push(Effect::Notify(Event::WitnessesSilent { size, silent }));
-            }
-            Some(_) => {}
-        }
-    }
-
     /// Organisations to whose peers this node is to be connected: everybody in a small mesh; in a large one its own
     /// witnesses, and a few others, so that the mesh hangs together whoever is away. Those whose chains it witnesses come by
     /// themselves.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails this way says where")]
 
+#[allow(dead_code, reason = "each story uses what it needs of the town")]
 mod town;
 
 use std::collections::BTreeMap;
@@ -467,6 +468,29 @@ fn who_passes_on_far_more_than_its_budget_is_let_go_once_and_the_others_are_hear
 }
 
 #[test]
+fn who_comes_again_has_no_more_left_than_when_it_went() {
+    let config = Config { peer_requests: Rate { burst: 10, per_s: 1 }, ..Config::default() };
+    let mut town = Town::new(2, 2, config, |charter| charter.admission_threshold = 1);
+    let ask = |town: &mut Town| {
+        let request = Request::Announcements { known: Vec::new(), unknown: Vec::new() };
+        let channel = counterfoil_federation::effect::ChannelId(100_000);
+        town.give(ALICE, Input::Asked { peer: town.key(BOB), channel, request });
+        town.did(ALICE).iter().filter(|did| *did == "answer 0 announcements").count()
+    };
+    let answered: usize = (0..20).map(|_| ask(&mut town)).sum();
+    assert!((1..=10).contains(&answered), "{answered}");
+    town.disconnect(ALICE, BOB);
+    town.connect(ALICE, BOB);
+    drop(town.did(ALICE));
+    assert_eq!(ask(&mut town), 0, "at once it gets nothing more");
+    town.disconnect(ALICE, BOB);
+    town.pass(61_000);
+    town.connect(ALICE, BOB);
+    drop(town.did(ALICE));
+    assert_eq!(ask(&mut town), 1, "a minute later it does");
+}
+
+#[test]
 fn only_the_chosen_witness_cosigns() {
     let mut town = Town::new(4, 4, Config::default(), |charter| charter.witnesses = Some(1));
     let bob = town.id(BOB);
@@ -494,6 +518,31 @@ fn witnesses_that_are_silent_are_named_once() {
     town.connect(BOB, CAROL);
     town.pass(10_000);
     assert!(town.did(ALICE).contains(&"witnessed 5".to_owned()));
+}
+
+#[test]
+fn witnesses_that_are_away_are_named_though_nothing_waits_for_them() {
+    let mut town = three();
+    let carol = town.id(CAROL);
+    town.disconnect(ALICE, CAROL);
+    town.pass(58_000);
+    let alarms = |town: &mut Town| {
+        let did = town.did(ALICE);
+        did.into_iter().filter(|did| did.ends_with("witnesses away")).collect::<Vec<_>>()
+    };
+    assert_eq!(alarms(&mut town), [""; 0], "word of her still counts");
+    town.pass(6_000);
+    assert_eq!(alarms(&mut town), ["1 of 2 witnesses away"]);
+    assert!(town.hosts[ALICE].engine.witnesses_away().contains(&carol));
+    town.pass(120_000);
+    assert_eq!(alarms(&mut town), [""; 0], "it is said once");
+    town.connect(ALICE, CAROL);
+    town.pass(4_000);
+    assert!(town.hosts[ALICE].engine.witnesses_away().is_empty());
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(ALICE, BOB);
+    town.pass(70_000);
+    assert_eq!(alarms(&mut town), ["2 of 2 witnesses away"], "and again when it happens again");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use counterfoil_federation::effect::{
 use counterfoil_federation::engine::Identity;
 use counterfoil_federation::evidence::EvidenceSource;
 use counterfoil_federation::message::{Entry, Hint, Request, Response, Topic, encode};
-use counterfoil_federation::store::{EntrySource, Snapshot, consistency, page};
+use counterfoil_federation::store::{EntrySource, Snapshot, consistency, page, revealed};
 use counterfoil_federation::whereabouts::{Located, whereabouts};
 use counterfoil_federation::{Config, Engine, Input, Millis};
 use counterfoil_protocol::chain::proof::{LeafHashes, Subtrees};
@@ -21,9 +21,9 @@ use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, St
 use counterfoil_protocol::keys::{PublicKey, Signer as _};
 use counterfoil_protocol::lineage::Edge;
 use counterfoil_protocol::lineage::graph::EdgeSource;
-use counterfoil_protocol::mesh::{Charter, OnFork};
+use counterfoil_protocol::mesh::{Audience, Charter, OnFork};
 use counterfoil_protocol::observation::SubjectKey;
-use counterfoil_protocol::statement::{Authentic, Kind, Statement, Visibility};
+use counterfoil_protocol::statement::{Authentic, Kind, Statement};
 use counterfoil_protocol::test_support::TestOrganisation;
 
 #[derive(Default)]
@@ -93,6 +93,8 @@ pub(crate) struct Town {
     pub(crate) located: Vec<Vec<Located>>,
     /// Who answers nothing any more.
     pub(crate) silent: Option<usize>,
+    /// Who gives everybody everything, whatever it is limited to.
+    pub(crate) lavish: Option<usize>,
 }
 
 /// Three founders of whom two admit, and one cosignature makes a quorum.
@@ -145,6 +147,7 @@ impl Town {
             deaf: false,
             located: Vec::new(),
             silent: None,
+            lavish: None,
         };
         for index in 0..town.hosts.len() {
             town.hosts[index].organisation.opening().into_iter().for_each(|one| town.append(index, one));
@@ -182,6 +185,12 @@ impl Town {
         self.cut.insert((a.max(b), a.min(b)));
         self.give(a, Input::Disconnected(self.key(b)));
         self.give(b, Input::Disconnected(self.key(a)));
+    }
+
+    /// Positions of a chain of which a host has the digests alone.
+    pub(crate) fn withheld(&self, index: usize, organisation: OrganisationId) -> Vec<usize> {
+        let entries = self.hosts[index].chains[&organisation].entries.iter().enumerate();
+        entries.filter(|(_, entry)| matches!(entry, Entry::Withheld(_))).map(|(place, _)| place).collect()
     }
 
     /// What a host did since somebody looked.
@@ -255,6 +264,7 @@ impl Town {
             Effect::Respond { .. } | Effect::Serve { .. } if self.silent == Some(index) => {}
             Effect::Respond { channel, response } => self.respond(channel, response),
             Effect::Serve { channel, organisation, from, size, audience, head } => {
+                let audience = self.audience(index, organisation, *audience);
                 let page =
                     page(&self.hosts[index].chains[&organisation], &audience, from, size, &self.config)
                         .unwrap();
@@ -287,12 +297,24 @@ impl Town {
                 self.respond(channel, Response::Whereabouts(places));
             }
             Effect::Located { answers, .. } => self.located.push(answers),
-            Effect::Lacking { organisation, .. } => {
-                self.inputs.push_back((index, Input::Lacking { organisation, entries: Vec::new() }));
+            Effect::Lacking { organisation, from, max } => {
+                let chain = &self.hosts[index].chains[&organisation].entries;
+                let lacking = (0..).map(Position).zip(chain).filter_map(|(position, entry)| match entry {
+                    Entry::Withheld(digest) if position >= from => Some((position, *digest)),
+                    _ => None,
+                });
+                let entries = lacking.take(max).collect();
+                self.inputs.push_back((index, Input::Lacking { organisation, entries }));
+            }
+            Effect::Reveal { channel, organisation, positions, audience } => {
+                let audience = self.audience(index, organisation, *audience);
+                let chain = &self.hosts[index].chains[&organisation];
+                let revealed = revealed(chain, &audience, &positions, &self.config);
+                self.respond(channel, Response::Revealed(revealed));
             }
             Effect::Gossip { .. } | Effect::Judge { .. } | Effect::Reply { .. } => {}
-            // Nobody in these stories has an agreement, or decides.
-            Effect::Reveal { .. } | Effect::Find { .. } | Effect::Gathered { .. } => {}
+            // Nobody in these stories decides.
+            Effect::Find { .. } | Effect::Gathered { .. } => {}
             Effect::GossipWith { peer, begins: true } => {
                 self.hosts[index].circle.insert(*peer.as_bytes());
             }
@@ -301,6 +323,12 @@ impl Town {
             }
             Effect::Reach(_) | Effect::Disconnect(_) | Effect::Notify(_) => {}
         }
+    }
+
+    /// What a host lets somebody read of a chain.
+    fn audience(&self, index: usize, organisation: OrganisationId, honest: Audience) -> Audience {
+        let everything = self.hosts[index].engine.agreements().audience(organisation, self.now.timestamp());
+        if self.lavish == Some(index) { everything } else { honest }
     }
 
     fn respond(&mut self, channel: ChannelId, response: Response) {
@@ -314,14 +342,17 @@ impl Town {
             Write::Statement(verified) => {
                 let place = (verified.organisation(), verified.position(), verified.statement().clone());
                 self.hosts[index].shelf.0.insert(verified.id(), place);
-                let entry = match verified.statement().header().visibility {
-                    Visibility::Mesh => Entry::Statement(ByteString(verified.bytes().to_vec())),
-                    _ => Entry::Withheld(verified.leaf_digest()),
-                };
+                let entry = Entry::Statement(ByteString(verified.bytes().to_vec()));
                 (verified.organisation(), entry, verified.leaf_digest().leaf_hash())
             }
             Write::Withheld { organisation, digest, .. } => {
                 (organisation, Entry::Withheld(digest), digest.leaf_hash())
+            }
+            Write::Revealed(verified) => {
+                let chain = self.hosts[index].chains.get_mut(&verified.organisation()).unwrap();
+                let place = usize::try_from(verified.position().0).unwrap();
+                chain.entries[place] = Entry::Statement(ByteString(verified.bytes().to_vec()));
+                return;
             }
             _ => return,
         };
@@ -413,6 +444,7 @@ fn describe(effect: &Effect) -> String {
             Event::Introduced { admitted, .. } => format!("introduced, admitted: {admitted}"),
             Event::Witnessed(size) => format!("witnessed {size}"),
             Event::WitnessesSilent { size, silent } => format!("{} witnesses of {size} silent", silent.len()),
+            Event::WitnessesAway { away, of } => format!("{} of {of} witnesses away", away.len()),
             Event::Limited(_) => "limited".into(),
             Event::Misbehaved(_) => "misbehaved".into(),
             Event::CaughtUp(size) => format!("caught up {size}"),

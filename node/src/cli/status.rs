@@ -58,11 +58,15 @@ pub(super) fn status(context: &Context) -> anyhow::Result<()> {
         "chain: {} statements, {} of {} witnesses",
         status.size, status.cosignatures, status.witness_quorum
     ));
+    let name = |id: &OrganisationId| {
+        let chain = status.chains.iter().find(|chain| chain.organisation == *id);
+        chain.map_or_else(|| short(id), |chain| chain.name.clone())
+    };
+    if !status.witnesses_away.is_empty() {
+        let away: Vec<String> = status.witnesses_away.iter().map(name).collect();
+        out.detail(format!("witnesses that were not connected for long: {}", away.join(", ")));
+    }
     if !status.silent_witnesses.is_empty() {
-        let name = |id: &OrganisationId| {
-            let chain = status.chains.iter().find(|chain| chain.organisation == *id);
-            chain.map_or_else(|| short(id), |chain| chain.name.clone())
-        };
         let silent: Vec<String> = status.silent_witnesses.iter().map(name).collect();
         out.detail(format!("not seen by a quorum yet; silent witnesses: {}", silent.join(", ")));
     }

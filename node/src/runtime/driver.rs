@@ -166,6 +166,7 @@ impl Driver {
             heard,
             limited: self.engine.limited().clone(),
             neighbours: self.engine.neighbours(),
+            witnesses_away: self.engine.witnesses_away().clone(),
             frozen: self.engine.frozen().map(str::to_owned),
         }
     }
@@ -305,6 +306,10 @@ fn log(event: &Event) {
         Event::WitnessesSilent { size, silent } => {
             let silent: Vec<String> = silent.iter().map(OrganisationId::short).collect();
             tracing::warn!(%size, "no quorum has seen the head; silent witnesses: {}", silent.join(", "));
+        }
+        Event::WitnessesAway { away, of } => {
+            let away: Vec<String> = away.iter().map(OrganisationId::short).collect();
+            tracing::warn!(of, "witnesses of this chain were not connected for long: {}", away.join(", "));
         }
         Event::Limited(organisation) => {
             tracing::warn!(%organisation, "is told of more often than its budget allows");

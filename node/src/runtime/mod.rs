@@ -187,6 +187,8 @@ pub struct View {
     pub limited: BTreeMap<OrganisationId, u64>,
     /// Organisations to whose peers this node is to be connected.
     pub neighbours: BTreeSet<OrganisationId>,
+    /// Own witnesses of whom nothing was heard for longer than the charter's limit of freshness.
+    pub witnesses_away: BTreeSet<OrganisationId>,
     /// Why the node does not sign, if it does not.
     pub frozen: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Reading: status, statements, the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -67,6 +67,9 @@ pub struct Status {
     /// The own witnesses that have not signed the latest head, while it lacks a quorum.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_witnesses: Vec<OrganisationId>,
+    /// The own witnesses that were not connected for as long as the charter lets word of the present count.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub witnesses_away: BTreeSet<OrganisationId>,
     /// Chains known here, by organisation: size and seconds since they were last confirmed.
     pub chains: Vec<ChainStatus>,
     /// Why the node does not sign, if it does not.
@@ -288,6 +291,7 @@ impl Node {
             cosignatures: own.map_or(0, |own| own.cosignatures().len()),
             witness_quorum: quorum,
             silent_witnesses,
+            witnesses_away: view.witnesses_away.clone(),
             chains: chains.collect(),
             frozen: view.frozen.clone(),
         })

@@ -2,7 +2,8 @@
 //! are killed and keys replaced. Then everything heals, and this demands the same heads everywhere, every acknowledged
 //! statement, no proof of misbehaviour, and memory that does not grow.
 //!
-//! `MINUTES` (10) and `SEED` (1) come from the environment; the faults follow from the seed. The report goes to `soak/` in the
+//! `MINUTES` (10), `SEED` (1) and `DATABASE_MIB` (16) come from the environment; the faults follow from the seed. The first node
+//! is never killed: its memory shows what time costs. The report goes to `soak/` in the
 //! build's directory. Interrupted, it ends early: it heals, checks and reports what there is, and takes the network away.
 
 use std::fmt::Write as _;
@@ -25,9 +26,9 @@ const PACE: Duration = Duration::from_millis(250);
 const SAMPLE: Duration = Duration::from_secs(5);
 /// Longest until everybody agrees once everything has healed.
 const HEALING: Duration = Duration::from_secs(120);
-/// Memory may be so much above what it was in the third minute: in parts of a hundred, and so many KiB, which the database may
-/// hold before it goes to files.
-const GROWTH: (u64, u64) = (115, 32 * 1024);
+/// In the last minute memory may be so much of what it was at half time, in parts of a hundred. What is remembered for ten
+/// minutes, such as names of messages, still grows a little in a run of ten.
+const GROWTH: u64 = 115;
 
 /// Whether somebody wants it to end.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -125,8 +126,9 @@ impl Soak {
         self.random.random_range(0..self.fleet.nodes.len())
     }
 
+    /// Any node but the first, whose memory shows what time costs.
     fn kill(&mut self) -> Outcome<()> {
-        let (victim, away) = (self.any_node(), self.seconds(0, 8));
+        let (victim, away) = (self.random.random_range(1..self.fleet.nodes.len()), self.seconds(0, 8));
         let Some(node) = self.fleet.nodes.get(victim) else { return Ok(()) };
         node.kill()?;
         self.faults.kills += 1;
@@ -217,17 +219,17 @@ fn soak() -> Outcome<()> {
     let looked = soak.fleet.check()?;
 
     let minute = |n: u64| Duration::from_secs(60 * n);
-    let mut table = String::from("minute   resident memory of each node, MiB\n");
+    let mut table = String::from("minute   memory of each node, MiB\n");
     for n in 0..minutes {
         let means = soak.mean(minute(n), minute(n + 1));
         let shown: Vec<String> = means.iter().map(|kib| format!("{:>6.1}", *kib as f64 / 1024.0)).collect();
         writeln!(table, "{:>6}   {}", n + 1, shown.join(" "))?;
     }
-    let before = soak.mean(minute(2.min(minutes.saturating_sub(1))), minute(3.min(minutes)));
-    let after = soak.mean(minute(minutes.saturating_sub(1)), minute(minutes));
-    let (before_max, after_max) =
-        (before.iter().max().copied().unwrap_or(0), after.iter().max().copied().unwrap_or(0));
-    let allowed = before_max * GROWTH.0 / 100 + GROWTH.1;
+    let half = (minutes / 2).min(minutes.saturating_sub(1));
+    let before = soak.mean(minute(half), minute(half + 1)).first().copied().unwrap_or(0);
+    let last = soak.mean(minute(minutes.saturating_sub(1)), minute(minutes));
+    let after = last.iter().max().copied().unwrap_or(0);
+    let allowed = before * GROWTH / 100;
     let (traffic, faults) = (soak.lab.wire().traffic(), &soak.faults);
     let statements: u64 = heads.values().map(|(size, _)| size).sum();
     writeln!(
@@ -254,7 +256,7 @@ fn soak() -> Outcome<()> {
     )?;
     writeln!(
         table,
-        "largest node: {before_max} KiB in the third minute, {after_max} KiB in the last; {allowed} allowed"
+        "the node that ran throughout: {before} KiB at half time; the largest in the last minute: {after} KiB, {allowed} allowed"
     )?;
     print!("{table}");
     let samples: Vec<Value> = soak
@@ -271,13 +273,13 @@ fn soak() -> Outcome<()> {
             "rotations": faults.rotations, "slow_links": faults.slow_links,
         },
         "packets": { "sent": traffic.sent, "lost": traffic.lost, "delivered": traffic.delivered },
-        "memory_kib": { "third_minute": before, "last_minute": after, "allowed": allowed },
+        "memory_kib": { "half_time": before, "last_minute": last, "allowed": allowed },
         "samples": samples,
     });
     std::fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&report)?)?;
     std::fs::write(folder.join("report.txt"), &table)?;
     println!("report: {}", folder.join("report.txt").display());
-    if after_max > allowed {
+    if after > allowed {
         return Err("memory grew by more than is allowed".into());
     }
     Ok(())
