@@ -176,6 +176,7 @@ pub(crate) struct Departed {
     limited: u64,
     requests: Bucket,
     gossip: Bucket,
+    excess: Bucket,
 }
 
 /// How long that is remembered.
@@ -183,14 +184,15 @@ pub(crate) const DEPARTED_MS: u64 = 60_000;
 
 impl Departed {
     pub(crate) const fn of(peer: &Peer, now: Millis) -> Self {
-        let Peer { penalty, limited, requests, gossip, .. } = *peer;
-        Self { at: now, penalty, limited, requests, gossip }
+        let Peer { penalty, limited, requests, gossip, excess, .. } = *peer;
+        Self { at: now, penalty, limited, requests, gossip, excess }
     }
 
     /// Whoever was let go comes again with nothing to spare.
     pub(crate) fn returns(&self, peer: &mut Peer, config: &Config) {
         peer.penalty = self.penalty.min(config.penalty_max.saturating_sub(1));
-        (peer.limited, peer.requests, peer.gossip) = (self.limited, self.requests, self.gossip);
+        (peer.limited, peer.requests) = (self.limited, self.requests);
+        (peer.gossip, peer.excess) = (self.gossip, self.excess);
     }
 }
 
