@@ -58,6 +58,16 @@ pub(super) fn status(context: &Context) -> anyhow::Result<()> {
         "chain: {} statements, {} of {} witnesses",
         status.size, status.cosignatures, status.witness_quorum
     ));
+    let own = status.chains.iter().find(|chain| chain.organisation == status.organisation);
+    let witnesses = own.map_or(0, |own| own.witnesses.len());
+    if status.member && status.witness_quorum * 2 <= witnesses {
+        out.detail(format!(
+            "of {witnesses} witnesses {} are enough: two sides of a mesh that is parted can each see another history; \
+             counterfoil mesh amend --quorum {}",
+            status.witness_quorum,
+            witnesses / 2 + 1
+        ));
+    }
     let name = |id: &OrganisationId| {
         let chain = status.chains.iter().find(|chain| chain.organisation == *id);
         chain.map_or_else(|| short(id), |chain| chain.name.clone())
