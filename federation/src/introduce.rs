@@ -1,12 +1,12 @@
 //! Introductions: from a connection whose key the transport has proven to an organisation that is a member.
 
-use counterfoil_protocol::ids::{ByteString, OrganisationId};
+use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::statement::Payload;
 
 use crate::effect::{ChannelId, Effect, Event, ExchangeId};
 use crate::engine::Engine;
-use crate::message::{Introduction, Placed, Request, Response};
+use crate::message::{Introduction, Request, Response};
 use crate::peer::{
     DEPARTED_MS, Departed, IntroductionError, Peer, Purpose, check_introduction, latest_binding,
 };
@@ -71,19 +71,7 @@ impl Engine {
 
     /// Who this node speaks for. None outside any mesh, or before the first head.
     fn introduction(&self) -> Option<Introduction> {
-        let own = self.replicas.get(&self.me)?;
-        let head = own.head()?;
-        let standing = own
-            .standing()
-            .iter()
-            .filter(|verified| head.size().contains(verified.position()))
-            .map(|verified| Placed {
-                position: verified.position(),
-                statement: ByteString(verified.bytes().to_vec()),
-            })
-            .collect();
-        let mesh = self.membership.as_ref()?.mesh();
-        Some(Introduction { mesh, head: ByteString(head.bytes().to_vec()), standing })
+        self.replicas.get(&self.me)?.introduction(self.membership.as_ref()?.mesh())
     }
 
     /// A peer introduced itself: answer with one's own introduction and whether it is let in.

@@ -24,8 +24,10 @@ pub struct Placed {
     pub statement: ByteString,
 }
 
-/// Who a peer speaks for: the head of its organisation's chain with every standing statement under it, from which the
-/// peer's binding follows. The head's digest proves that none was left out.
+/// Who a peer speaks for: the head of its organisation's chain with the standing statements under it from which the peer's
+/// binding follows, and the ids of all others. The head's digest proves that none was left out.
+///
+/// Whoever does not know the chain can be shown an older head; that an id stands for what matters hides no more than that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Introduction {
@@ -35,6 +37,16 @@ pub struct Introduction {
     pub head: ByteString,
     /// Standing statements in chain order, the inception first.
     pub standing: Vec<Placed>,
+    /// The other standing statements in chain order, each as its position in 8 bytes, big endian, and its id.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub named: ByteString,
+}
+
+/// Bytes of a statement that is named in an introduction.
+pub const NAMED_BYTES: usize = 40;
+
+fn is_empty(bytes: &ByteString) -> bool {
+    bytes.0.is_empty()
 }
 
 /// Up to where a peer has told what is new: a number that counts up in one run of its engine.

@@ -254,7 +254,7 @@ pub fn check_introduction(
 ) -> Result<Introduced, IntroductionError> {
     let inception = introduction.standing.first().ok_or(IntroductionError::NoInception)?;
     let empty = Replica::new(inception.statement.0.as_slice().into())?;
-    let (whole, head) = Replica::from_standing(&introduction.standing, &introduction.head)?;
+    let (whole, head) = Replica::introduced(introduction)?;
     let organisation = whole.organisation();
     let binding = binding(whole.state(), peer, introduction.mesh);
     let binding = binding.ok_or_else(|| {

@@ -12,12 +12,12 @@ use counterfoil_protocol::chain::proof::{ProofError, verify_consistency};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::identity::{Epoch, OrganisationState, RecoveryError};
-use counterfoil_protocol::ids::{ByteString, KeyId, OrganisationId, Position, TreeSize};
+use counterfoil_protocol::ids::{ByteString, KeyId, MeshId, OrganisationId, Position, StatementId, TreeSize};
 use counterfoil_protocol::statement::{EnvelopeError, Kind, Refusal, Statement, Verified, verify};
 
 use crate::checked::Checked;
 use crate::effect::Write;
-use crate::message::{Entry, Page, Placed};
+use crate::message::{Entry, Introduction, NAMED_BYTES, Page, Placed};
 use crate::store::ChainSnapshot;
 use crate::time::Millis;
 
@@ -147,6 +147,16 @@ impl Content {
         Ok(())
     }
 
+    /// The state just before `position`, which is to lie behind all that stands so far, and under `head`.
+    fn stand(&mut self, head: &Head, position: Position) -> Result<&mut OrganisationState, ReplicaError> {
+        let from = self.state.next_position();
+        if !head.claimed_size().contains(position) || position < from {
+            return Err(ReplicaError::Span { from, to: position.0 });
+        }
+        self.state.skip_to(position);
+        Ok(&mut self.state)
+    }
+
     fn set_head(&mut self, head: SignedHead) {
         self.under = Some(head.clone());
         self.head = Some(head);
@@ -207,27 +217,50 @@ impl Replica {
         Ok(Self::of(content))
     }
 
-    /// A chain of which only the standing statements under `head` are known; all of them, as the head's digest proves. Gives
-    /// the head too, which the key that they lead to has signed.
+    /// What somebody is shown who is to learn who signs for this chain: none before its first head.
+    pub fn introduction(&self, mesh: MeshId) -> Option<Introduction> {
+        let head = self.head()?;
+        let (mut standing, mut named) = (Vec::new(), Vec::new());
+        for verified in self.standing().iter().filter(|verified| head.size().contains(verified.position())) {
+            if verified.kind().tells_who_signs() {
+                let statement = ByteString(verified.bytes().to_vec());
+                standing.push(Placed { position: verified.position(), statement });
+            } else {
+                named.extend(verified.position().0.to_be_bytes());
+                named.extend(verified.id().as_bytes());
+            }
+        }
+        Some(Introduction {
+            mesh,
+            head: ByteString(head.bytes().to_vec()),
+            standing,
+            named: ByteString(named),
+        })
+    }
+
+    /// A chain of which only standing statements under a head are known, some of them by their ids alone; all of them, as the
+    /// head's digest proves. Gives the head too, which the key that they lead to has signed.
     ///
     /// # Errors
     /// [`ReplicaError`].
-    pub fn from_standing(standing: &[Placed], head: &ByteString) -> Result<(Self, SignedHead), ReplicaError> {
-        let head = Head::parse(head.0.as_slice())?;
-        let inception = standing.first().ok_or(ReplicaError::NoInception)?;
+    pub fn introduced(introduction: &Introduction) -> Result<(Self, SignedHead), ReplicaError> {
+        let head = Head::parse(introduction.head.0.as_slice())?;
+        let inception = introduction.standing.first().ok_or(ReplicaError::NoInception)?;
         let mut content = Content::new(inception.statement.0.as_slice().into())?;
-        for placed in standing {
-            if !head.claimed_size().contains(placed.position)
-                || placed.position < content.state.next_position()
-            {
-                let to = placed.position.0;
-                return Err(ReplicaError::Span { from: content.state.next_position(), to });
+        let (named, rest) = introduction.named.0.as_chunks::<NAMED_BYTES>();
+        let mut named = named.iter().map(place).peekable();
+        for placed in &introduction.standing {
+            while let Some((position, id)) = named.next_if(|(position, _)| *position < placed.position) {
+                content.stand(&head, position)?.pass_over(position, id);
             }
-            content.state.skip_to(placed.position);
+            content.stand(&head, placed.position)?;
             content.admit(placed.statement.0.as_slice().into())?;
         }
+        for (position, id) in named {
+            content.stand(&head, position)?.pass_over(position, id);
+        }
         let head = content.state.epochs().open_head(head)?;
-        if content.state.standing_digest() != head.standing() {
+        if !rest.is_empty() || content.state.standing_digest() != head.standing() {
             return Err(ReplicaError::Standing);
         }
         Ok((Self::of(content), head))
@@ -475,4 +508,12 @@ impl Replica {
     pub fn size(&self) -> TreeSize {
         self.content.range.size()
     }
+}
+
+/// Place and id of a statement that is named alone.
+fn place(record: &[u8; NAMED_BYTES]) -> (Position, StatementId) {
+    let (mut position, mut id) = ([0; 8], [0; 32]);
+    position.iter_mut().zip(record).for_each(|(to, from)| *to = *from);
+    id.iter_mut().zip(record.iter().skip(8)).for_each(|(to, from)| *to = *from);
+    (Position(u64::from_be_bytes(position)), StatementId::from_bytes(id))
 }

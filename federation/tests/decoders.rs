@@ -27,6 +27,7 @@ fn introduction() -> Introduction {
         mesh: MeshId::from_bytes([9; 32]),
         head: ByteString(vec![1; 200]),
         standing: standing.collect(),
+        named: ByteString(vec![4; 80]),
     }
 }
 

@@ -663,21 +663,7 @@ fn an_old_introduction_does_not_displace_a_newer_one() {
     let mut town = three();
     let far = town.now.timestamp().0 + 1_000_000;
     // What carol's node, restored from an old backup, would say again.
-    let old = {
-        let own = &town.hosts[CAROL].engine.replicas()[&town.id(CAROL)];
-        counterfoil_federation::message::Introduction {
-            mesh: town.mesh,
-            head: ByteString(own.head().unwrap().bytes().to_vec()),
-            standing: own
-                .standing()
-                .iter()
-                .map(|verified| counterfoil_federation::message::Placed {
-                    position: verified.position(),
-                    statement: ByteString(verified.bytes().to_vec()),
-                })
-                .collect(),
-        }
-    };
+    let old = town.hosts[CAROL].engine.replicas()[&town.id(CAROL)].introduction(town.mesh).unwrap();
     town.append(CAROL, binding(&town, CAROL, 7, far));
     town.pass(5_000);
     let channel = counterfoil_federation::effect::ChannelId(77_777);

@@ -228,6 +228,7 @@ fn flood(world: &mut World, index: usize) -> Option<()> {
                 mesh,
                 head: ByteString(head.bytes().to_vec()),
                 standing: Vec::new(),
+                named: ByteString(Vec::new()),
             })),
         };
         world.adversary_asks(index, to, request);

@@ -16,7 +16,7 @@ use super::revocation::Status;
 use super::standing::StandingDigest;
 use crate::admissibility::Activation;
 use crate::chain::SignedHead;
-use crate::ids::{AuthorityId, KeyId, MeshId, OrganisationId, Position, Timestamp, TreeSize};
+use crate::ids::{AuthorityId, KeyId, MeshId, OrganisationId, Position, StatementId, Timestamp, TreeSize};
 use crate::keys::PublicKey;
 use crate::limits::SUCCESSION_BYTES_MAX;
 use crate::statement::{Authentic, Endorsed, Kind, Payload, Refusal, Signatory, Statement, Verified};
@@ -683,6 +683,13 @@ impl OrganisationState {
             self.standing = self.standing.with(verified.position(), verified.id());
         }
         self.size = verified.position().size_with();
+    }
+
+    /// Folds a standing statement of which only place and id are known. The digest over all of them comes out; what it says is
+    /// not in force here.
+    pub fn pass_over(&mut self, position: Position, statement: StatementId) {
+        self.standing = self.standing.with(position, statement);
+        self.size = position.size_with();
     }
 
     /// Folds all positions before `next` whose statements this reader does not see: only their digests are known.

@@ -111,6 +111,15 @@ kinds! {
 }
 
 impl Kind {
+    /// Whether statements of this kind say who signs for an organisation, and through which peer it is to be reached.
+    pub const fn tells_who_signs(self) -> bool {
+        match self {
+            Self::Organisation | Self::Credential | Self::Revocation | Self::Suspension => true,
+            Self::Node | Self::Join => true,
+            _ => false,
+        }
+    }
+
     /// The kind that a content type names.
     pub fn from_content_type(content_type: &str) -> Option<Self> {
         content_type.strip_prefix("application/vnd.counterfoil.")?.strip_suffix("+cbor")?.parse().ok()

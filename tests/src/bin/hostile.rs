@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use counterfoil_federation::Config;
 use counterfoil_federation::message::{
-    Announcement, Hint, Introduction, MESSAGE_BYTES_MAX, Placed, Request, Response, decode_response, encode,
+    Announcement, Hint, Introduction, MESSAGE_BYTES_MAX, Request, Response, decode_response, encode,
 };
 use counterfoil_node::data::{DataDir, passphrase};
 use counterfoil_node::keystore::Keystore;
@@ -231,15 +231,8 @@ fn disguise(data: &Path) -> Outcome<Disguise> {
     let runtime = Runtime::start(data.path(), data.identity(&keys)?, Config::default(), Memory::default())?;
     let view = runtime.view()?;
     let own = view.chains.get(&runtime.organisation()).ok_or("it has no chain")?;
-    let head = own.head().ok_or("it has no head")?;
-    let standing = own
-        .standing()
-        .iter()
-        .filter(|one| head.size().contains(one.position()))
-        .map(|one| Placed { position: one.position(), statement: ByteString(one.bytes().to_vec()) });
     let mesh = view.membership.as_ref().ok_or("it is in no mesh")?.mesh();
-    let introduction =
-        Introduction { mesh, head: ByteString(head.bytes().to_vec()), standing: standing.collect() };
+    let introduction = own.introduction(mesh).ok_or("it has no head")?;
     let heads = view.chains.values().filter_map(|chain| chain.head());
     let heads = heads.map(|head| ByteString(head.bytes().to_vec())).collect();
     runtime.stop();
