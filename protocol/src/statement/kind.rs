@@ -113,11 +113,8 @@ kinds! {
 impl Kind {
     /// Whether statements of this kind say who signs for an organisation, and through which peer it is to be reached.
     pub const fn tells_who_signs(self) -> bool {
-        match self {
-            Self::Organisation | Self::Credential | Self::Revocation | Self::Suspension => true,
-            Self::Node | Self::Join => true,
-            _ => false,
-        }
+        matches!(self, Self::Organisation | Self::Credential | Self::Revocation | Self::Suspension)
+            || matches!(self, Self::Node | Self::Join)
     }
 
     /// The kind that a content type names.
