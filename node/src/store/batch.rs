@@ -134,7 +134,7 @@ impl Store {
         number.copy_from_slice(&self.number(&organisation, batch)?.to_be_bytes());
         at.copy_from_slice(&position.0.to_be_bytes());
         batch.put_cf(self.family(family::IDS)?, verified.id().as_bytes(), short);
-        self.index(verified, batch)
+        self.index(verified.statement(), verified.payload(), batch)
     }
 
     fn record<'r>(

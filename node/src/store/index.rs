@@ -10,7 +10,7 @@ use counterfoil_protocol::lineage::{Edge, EdgeKind, edges};
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::observation::sealed::seal;
-use counterfoil_protocol::statement::{Kind, Payload, Statement, Verified};
+use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use super::{Store, StoreError, family};
@@ -55,9 +55,14 @@ fn disclosure_key(digest: &Bytes<32>) -> [u8; 33] {
 
 impl Store {
     /// Adds what a statement says about others to the batch that writes it.
-    pub(super) fn index(&self, verified: &Verified, batch: &mut WriteBatch) -> Result<(), StoreError> {
-        for (number, edge) in edges(verified.id(), verified.payload()).iter().enumerate() {
-            let to = if verified.kind() == Kind::Decision { TO_OF_DECISION } else { TO };
+    pub(super) fn index(
+        &self,
+        statement: &Statement,
+        payload: &Payload,
+        batch: &mut WriteBatch,
+    ) -> Result<(), StoreError> {
+        for (number, edge) in edges(statement.id(), payload).iter().enumerate() {
+            let to = if statement.header().kind == Kind::Decision { TO_OF_DECISION } else { TO };
             for (direction, node) in [(FROM, &edge.from), (to, &edge.to)] {
                 let mut key = node_key(direction, node).to_vec();
                 key.extend_from_slice(edge.asserted_by.as_bytes());
@@ -67,14 +72,14 @@ impl Store {
                 batch.put_cf(self.family(family::EDGES)?, key, value);
             }
         }
-        let (tag, link) = match verified.payload() {
-            Payload::Link(_) => (LINK, verified.id()),
+        let (tag, link) = match payload {
+            Payload::Link(_) => (LINK, statement.id()),
             Payload::Counterfoil(counterfoil) => (ANSWER, counterfoil.link),
             _ => return Ok(()),
         };
         let mut key = vec![tag];
         key.extend_from_slice(link.as_bytes());
-        batch.put_cf(self.family(family::LINKS)?, key, verified.id().as_bytes());
+        batch.put_cf(self.family(family::LINKS)?, key, statement.id().as_bytes());
         Ok(())
     }
 

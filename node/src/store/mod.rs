@@ -16,9 +16,11 @@
 //! | `meta` | `d` and the digest of a sealed claim | its disclosure |
 //! | `meta` | `mesh` | the charter statement of the mesh that this node takes part in |
 //! | `meta` | `p` and an organisation | when exchange with it was paused last, and how far its chain was here |
+//! | `meta` | `format` | the number of the format: see `format.rs` |
 //! | `meta` | `o` and a number | the organisation with that number |
 
 mod batch;
+mod format;
 pub mod head_lock;
 mod index;
 mod lineage;
@@ -71,6 +73,19 @@ pub enum StoreError {
         path: PathBuf,
         /// What it says.
         error: rocksdb::Error,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "the database in {path} has format {found}, and this program knows up to {known}: use the program that wrote it, or a \
+         later one; nothing was changed"
+    )]
+    Format {
+        /// Where it lies.
+        path: PathBuf,
+        /// The number of its format.
+        found: u32,
+        /// The latest that this program knows.
+        known: u32,
     },
     /// A file cannot be read or written.
     #[error("{path}: {error}")]
@@ -212,6 +227,7 @@ impl Store {
         };
         let numbered = store.load_numbers()?;
         *store.numbered.write().unwrap_or_else(PoisonError::into_inner) = numbered;
+        store.bring_to_format()?;
         Ok(store)
     }
 
