@@ -54,11 +54,12 @@ sim: setup ## simulation swarm, SEEDS=100..200; prints the command that repeats 
 	@cargo run --release --locked -q -p counterfoil-simnet -- swarm --seeds $(SEEDS)
 
 MINUTES ?= 10
+NODES ?= 6
 SOAK_SEED ?= 1
-soak: setup ## six real nodes, two behind NAT, for MINUTES=10 under faults; then heals and checks; needs root
+soak: setup ## NODES=6 real nodes, two behind NAT, for MINUTES=10 under faults; then heals and checks; needs root
 	@deploy/setup/tests.sh
 	@$(ROCKSDB) cargo build --locked -q -p counterfoil-tests --bins; \
-	MINUTES=$(MINUTES) SEED=$(SOAK_SEED) exec "$${CARGO_TARGET_DIR:-target}/debug/soak"
+	MINUTES=$(MINUTES) NODES=$(NODES) SEED=$(SOAK_SEED) exec "$${CARGO_TARGET_DIR:-target}/debug/soak"
 
 CASES ?= 20000
 fuzz: setup ## every decoder and verifier on CASES random inputs each; what fails is kept and tried first ever after

@@ -1,10 +1,10 @@
-//! Six real nodes, two of them behind address translation, append for minutes while packets are lost, networks part, processes
+//! Real nodes, two of them behind address translation, append for minutes while packets are lost, networks part, processes
 //! are killed and keys replaced. Then everything heals, and this demands the same heads everywhere, every acknowledged
 //! statement, no proof of misbehaviour, and memory that does not grow.
 //!
-//! `MINUTES` (10), `SEED` (1) and `DATABASE_MIB` (16) come from the environment; the faults follow from the seed. The first node
-//! is never killed: its memory shows what time costs. The report goes to `soak/` in the
-//! build's directory. Interrupted, it ends early: it heals, checks and reports what there is, and takes the network away.
+//! `MINUTES` (10), `NODES` (6), `SEED` (1) and `DATABASE_MIB` (16) come from the environment; the faults follow from the seed. The
+//! first node is never killed: its memory shows what time costs. The report goes to `soak/` in the build's directory.
+//! Interrupted, it ends early: it heals, checks and reports what there is, and takes the network away.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -13,13 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use counterfoil_tests::fleet::Fleet;
-use counterfoil_tests::lab::{Condition, Host, Lab, six_hosts};
+use counterfoil_tests::lab::{Condition, Host, Lab};
 use counterfoil_tests::process::Outcome;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use serde_json::{Value, json};
 
+/// Nodes behind address translation, with the first as their relay.
+const BEHIND: usize = 2;
 /// How long a node waits between two statements.
 const PACE: Duration = Duration::from_millis(250);
 /// How often memory is looked at.
@@ -184,25 +186,26 @@ fn number(name: &str, otherwise: u64) -> Outcome<u64> {
 
 fn soak() -> Outcome<()> {
     let (minutes, seed) = (number("MINUTES", 10)?, number("SEED", 1)?);
-    let database_mib = number("DATABASE_MIB", 16)?;
+    let (nodes, database_mib) = (number("NODES", 6)?, number("DATABASE_MIB", 16)?);
     let this = std::env::current_exe()?;
     let program = this.with_file_name("node-under-test");
     let target: PathBuf =
         this.parent().and_then(|folder| folder.parent()).ok_or("no build directory")?.into();
     let folder = fresh_folder(&target)?;
     let mut lab = Lab::new(seed)?;
-    let hosts = six_hosts(&mut lab)?;
+    let hosts = hosts(&mut lab, nodes)?;
     let mut fleet = Fleet::found(&program.to_string_lossy(), &folder.join("nodes"), &hosts)?;
     fleet
         .nodes
         .iter_mut()
         .for_each(|node| node.always(&["--anchor", "20", "--database-mib", &database_mib.to_string()]));
-    fleet.meet(2, &[4, 5])?;
+    let behind: Vec<usize> = (hosts.len() - BEHIND..hosts.len()).collect();
+    fleet.meet(2, &behind)?;
     fleet.settle(HEALING)?;
     let random = ChaCha8Rng::seed_from_u64(seed);
     let (faults, samples, since) = (Faults::default(), Vec::new(), Instant::now());
     let mut soak = Soak { fleet, lab, hosts, random, faults, samples, since };
-    println!("six nodes, {minutes} minutes, seed {seed}; data in {}", folder.display());
+    println!("{nodes} nodes, {minutes} minutes, seed {seed}; data in {}", folder.display());
 
     let (is_over, refused) = (AtomicBool::new(false), AtomicU64::new(0));
     let lasts = Duration::from_secs(60 * minutes);
@@ -245,7 +248,7 @@ fn soak() -> Outcome<()> {
     )?;
     writeln!(
         table,
-        "{} statements acknowledged ({} refused or cut off), {statements} in six chains; the same heads everywhere after {:.1} s",
+        "{} statements acknowledged ({} refused or cut off), {statements} in {nodes} chains; the same heads everywhere after {:.1} s",
         soak.fleet.acknowledged(),
         refused.load(Ordering::Relaxed),
         healed.as_secs_f64()
@@ -283,6 +286,16 @@ fn soak() -> Outcome<()> {
         return Err("memory grew by more than is allowed".into());
     }
     Ok(())
+}
+
+/// So many hosts on the wire, the last of which nobody can dial.
+fn hosts(lab: &mut Lab, nodes: u64) -> Outcome<Vec<Host>> {
+    let last = u8::try_from(nodes).ok().filter(|nodes| (4..=24).contains(nodes));
+    let last = last.ok_or_else(|| format!("{nodes} nodes, where 4 to 24 make sense"))?;
+    let open = last.saturating_sub(BEHIND as u8);
+    let mut hosts = (1..=open).map(|n| lab.host(n)).collect::<Outcome<Vec<Host>>>()?;
+    hosts.extend(lab.behind_router(last, BEHIND as u8)?);
+    Ok(hosts)
 }
 
 /// A fresh folder for this run.
