@@ -273,9 +273,7 @@ impl Engine {
     /// Takes one input. Effects are then in [`Self::poll_effect`].
     pub fn handle(&mut self, now: Millis, input: Input) {
         match input {
-            Input::Append { append, statement, known_refs } => {
-                self.append(now, append, *statement, &known_refs);
-            }
+            Input::Append { append, statement, known } => self.append(now, append, *statement, &known),
             Input::Durable(ticket) => self.durable(now, ticket),
             Input::HeadLocked { ticket, outcome } => self.head_locked(now, ticket, outcome),
             // What is of an older head, or known already, changes nothing.
@@ -396,14 +394,14 @@ impl Engine {
         self.identity.witness_key.clone()
     }
 
-    fn append(
-        &mut self,
-        now: Millis,
-        append: AppendId,
-        statement: Authentic,
-        known_refs: &BTreeSet<StatementId>,
-    ) {
-        let unknown = statement.statement().header().refs.iter().find(|id| !known_refs.contains(id));
+    fn append(&mut self, now: Millis, append: AppendId, statement: Authentic, known: &BTreeSet<StatementId>) {
+        // INVARIANT(12): a statement that is given again does not get a second place.
+        let id = statement.statement().id();
+        if known.contains(&id) {
+            let outcome = Err(AppendError::Duplicate(id));
+            return self.outbox.push(Effect::Reply { append, outcome });
+        }
+        let unknown = statement.statement().header().refs.iter().find(|id| !known.contains(id));
         if let Some(unknown) = unknown {
             let outcome = Err(AppendError::UnknownRef(*unknown));
             return self.outbox.push(Effect::Reply { append, outcome });

@@ -14,7 +14,7 @@ use crate::message::{Consistency, Request, Response, Topic};
 use crate::outbox::Ticket;
 
 /// Something that happened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// Somebody wants a statement appended to the own chain. Its signature is checked, nothing else is.
     Append {
@@ -22,8 +22,8 @@ pub enum Input {
         append: AppendId,
         /// The statement.
         statement: Box<Authentic>,
-        /// Those of its refs that the store knows.
-        known_refs: BTreeSet<StatementId>,
+        /// Those of its refs that the store knows, and itself where it stands in the own chain already.
+        known: BTreeSet<StatementId>,
     },
     /// The write with this ticket is on disk.
     Durable(Ticket),

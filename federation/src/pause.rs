@@ -2,6 +2,8 @@
 //! its chain stays as it is here. A supported state, not a fault: nothing is lost by it, and everything is caught up on
 //! afterwards as after any partition.
 
+use std::collections::BTreeSet;
+
 use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_protocol::keys::PublicKey;
 
@@ -9,6 +11,11 @@ use crate::engine::Engine;
 use crate::time::Millis;
 
 impl Engine {
+    /// Organisations with which exchange is paused.
+    pub const fn paused(&self) -> &BTreeSet<OrganisationId> {
+        &self.paused
+    }
+
     /// Whether exchange with an organisation is paused.
     pub(crate) fn is_paused(&self, organisation: &OrganisationId) -> bool {
         self.paused.contains(organisation)

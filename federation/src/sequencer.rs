@@ -55,7 +55,8 @@ struct Staged {
 pub struct Sequencer {
     phase: Phase,
     waiting: VecDeque<Staged>,
-    waiting_ids: BTreeSet<StatementId>,
+    /// Statements on their way into the chain, until they are on disk and under a head.
+    under_way: BTreeSet<StatementId>,
     committing: Vec<Staged>,
     /// Whether statements lie on disk that no head covers yet.
     uncovered: bool,
@@ -82,7 +83,7 @@ impl Sequencer {
         Self {
             phase: Phase::Idle,
             waiting: VecDeque::new(),
-            waiting_ids: BTreeSet::new(),
+            under_way: BTreeSet::new(),
             committing: Vec::new(),
             uncovered,
             head: None,
@@ -99,7 +100,7 @@ impl Sequencer {
     /// Stops signing for good. Whoever waits is told.
     pub fn freeze(&mut self, reason: &str, outbox: &mut Outbox) {
         self.phase = Phase::Frozen { reason: reason.to_owned(), until_caught_up: false };
-        self.waiting_ids.clear();
+        self.under_way.clear();
         let waiting = self.committing.drain(..).chain(self.waiting.drain(..));
         for staged in waiting {
             let outcome = Err(AppendError::Frozen(reason.to_owned()));
@@ -152,7 +153,7 @@ impl Sequencer {
             return Err(AppendError::Busy(self.waiting.len()));
         }
         let id = statement.statement().id();
-        if self.waiting_ids.contains(&id) {
+        if self.under_way.contains(&id) {
             return Err(AppendError::Duplicate(id));
         }
         let verified = Arc::new(verify(own.state(), statement)?);
@@ -162,7 +163,7 @@ impl Sequencer {
             return Err(Refusal::Identity(text.into()).into());
         }
         own.append(&verified)?;
-        self.waiting_ids.insert(id);
+        self.under_way.insert(id);
         let after = Covered::of(own);
         self.waiting.push_back(Staged { append, verified, after });
         Ok(())
@@ -190,7 +191,6 @@ impl Sequencer {
         while self.committing.len() < config.commit_statements_max && bytes < config.commit_bytes_max {
             let Some(staged) = self.waiting.pop_front() else { break };
             bytes += staged.verified.bytes().len();
-            self.waiting_ids.remove(&staged.verified.id());
             self.committing.push(staged);
         }
         let statements = self.committing.iter().map(|staged| &staged.verified);
@@ -256,6 +256,7 @@ impl Sequencer {
         let before = self.covered.take();
         self.covered = statements.last().map(|staged| staged.after.range.clone());
         for staged in &statements {
+            self.under_way.remove(&staged.verified.id());
             let appended = Appended {
                 statement: staged.verified.id(),
                 position: staged.verified.position(),

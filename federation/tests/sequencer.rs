@@ -47,10 +47,10 @@ impl Bench {
         self.append_knowing(statement, BTreeSet::new())
     }
 
-    fn append_knowing(&mut self, statement: Authentic, known_refs: BTreeSet<StatementId>) -> Vec<String> {
+    fn append_knowing(&mut self, statement: Authentic, known: BTreeSet<StatementId>) -> Vec<String> {
         let append = AppendId(self.next);
         self.next += 1;
-        self.input(Input::Append { append, statement: Box::new(statement), known_refs })
+        self.input(Input::Append { append, statement: Box::new(statement), known })
     }
 
     fn input(&mut self, input: Input) -> Vec<String> {
@@ -160,6 +160,24 @@ fn a_refused_statement_names_its_check_and_leaves_no_trace() {
         [format!("reply 3: it refers to {unknown}, which is not known here; fetch or append that first")]
     );
     assert_eq!(bench.append_knowing(referring, BTreeSet::from([unknown])).len(), 1);
+}
+
+#[test]
+fn a_statement_that_is_given_again_gets_no_second_place() {
+    let mut bench = Bench::opened();
+    let statement = bench.organisation.observation(1);
+    let id = statement.statement().id();
+    let refused = |n: u64| vec![format!("reply {n}: {id} is in the chain already")];
+    let written = bench.append(statement.clone());
+    let ticket: u64 = written.concat().split(' ').nth(1).unwrap().parse().unwrap();
+    assert_eq!(written, [format!("persist {ticket} statement tree")]);
+    assert_eq!(bench.append(statement.clone()), refused(4), "while it is written");
+    bench.input(Input::Durable(Ticket(ticket)));
+    assert_eq!(bench.append(statement.clone()), refused(5), "while its head is locked");
+    let locked = bench.input(Input::HeadLocked { ticket: Ticket(ticket + 1), outcome: Ok(()) });
+    assert_eq!(locked, ["reply 3 at 3".to_owned(), format!("persist {} head", ticket + 2)]);
+    // From then on the store knows it.
+    assert_eq!(bench.append_knowing(statement, BTreeSet::from([id])), refused(6));
 }
 
 #[test]

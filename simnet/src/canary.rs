@@ -1,5 +1,7 @@
 //! Planted faults, one or more for each checker: a checker that does not catch its own is none.
 
+use std::collections::BTreeSet;
+
 use counterfoil_federation::effect::Effect;
 use counterfoil_federation::message::{Topic, encode};
 use counterfoil_protocol::chain::HeadDraft;
@@ -52,7 +54,7 @@ pub enum Canary {
     Unlimited,
     /// A disk loses cosignatures that the engine counts with.
     LostCosignature,
-    /// An input that is repeated is carried out twice.
+    /// A disk does not know what it holds, so that an append that is repeated is carried out twice.
     Repeats,
     /// A stored statement changes its bytes.
     Changed,
@@ -62,6 +64,8 @@ pub enum Canary {
     IsolatedLater,
     /// A host has no connection left when a recall is made.
     IsolatedLast,
+    /// All hosts stand in one line of slow links when a recall is made.
+    InLine,
     /// An honest host lets another one go.
     Unfriendly,
     /// An honest host alarms.
@@ -83,7 +87,7 @@ pub enum Moment {
 
 impl Canary {
     /// Each of them, with the checkers that catch it.
-    pub const ALL: [(Self, &'static [&'static str]); 22] = [
+    pub const ALL: [(Self, &'static [&'static str]); 23] = [
         (Self::AlwaysBroken, &["canary"]),
         (Self::SecondHead, &["no-honest-fork"]),
         (Self::LyingDisk, &["durable", "append-only"]),
@@ -104,6 +108,7 @@ impl Canary {
         (Self::Isolated, &["convergence"]),
         (Self::IsolatedLater, &["heals"]),
         (Self::IsolatedLast, &["recall-reach"]),
+        (Self::InLine, &["recall-reach"]),
         (Self::Unfriendly, &["closed"]),
         (Self::Alarmed, &["alarm"]),
     ];
@@ -176,15 +181,11 @@ impl Canary {
                 return Err(violation("canary", "it is always broken".into()));
             }
             (Self::IsolatedLater, Moment::Partition) | (Self::IsolatedLast, Moment::Recall) => isolate(world),
+            (Self::InLine, Moment::Recall) => line_up(world),
             (Self::Repeats, Moment::Repetition) => {
-                let Some(host) = world.hosts.get(1) else { return Ok(()) };
-                let (n, _) = host
-                    .observed
-                    .first()
-                    .copied()
-                    .unwrap_or((1, host.organisation.inception.statement().id()));
-                let statement = host.organisation.observation(n);
-                world.append(1, statement);
+                if let Some(host) = world.hosts.get_mut(1) {
+                    host.disk.broken = Some(Broken::Forgets);
+                }
             }
             (_, Moment::Scan) => drop(self.before_scan(world)),
             _ => {}
@@ -276,6 +277,15 @@ fn isolate(world: &mut World) {
         world.cut(4, other);
         world.network.part(4, other);
     }
+}
+
+/// Links each host with the next alone, over links that take a third of a period.
+fn line_up(world: &mut World) {
+    let ms = world.config().anti_entropy_ms / 3;
+    let next: Vec<BTreeSet<usize>> = (1..=world.hosts.len())
+        .map(|next| [next].into_iter().filter(|n| *n < world.hosts.len()).collect())
+        .collect();
+    world.network.rewire(&next, (ms, ms), &mut world.rng);
 }
 
 /// What a host whose disk tells everything makes of an effect: it serves entries as if their author asked.

@@ -129,8 +129,8 @@ pub enum Broken {
     LosesProofs,
     /// It serves private statements.
     Tells,
-    /// A write that is repeated is done twice.
-    Repeats,
+    /// It does not know what it holds, so that what is appended again gets a second place.
+    Forgets,
 }
 
 /// A disk.
@@ -350,10 +350,9 @@ impl Disk {
     }
 
     fn place(&mut self, organisation: OrganisationId, position: Position, stored: Arc<Stored>) {
-        let repeats = self.broken == Some(Broken::Repeats);
         let chain = self.chain(organisation);
         // Writing a place a second time is what a replay after a crash does; it changes nothing.
-        if chain.entries.len() as u64 == position.0 || repeats {
+        if chain.entries.len() as u64 == position.0 {
             chain.entries.push(stored);
         }
     }
@@ -361,6 +360,13 @@ impl Disk {
     /// A chain, to serve entries from.
     pub fn serve(&self, organisation: &OrganisationId) -> Option<&Chain> {
         self.chains.get(organisation)
+    }
+
+    /// Whether a statement stands in a chain.
+    pub fn holds(&self, organisation: &OrganisationId, id: &StatementId) -> bool {
+        let entries = self.chains.get(organisation).map(|chain| chain.entries.as_slice()).unwrap_or_default();
+        let is_it = |stored: &Arc<Stored>| stored.statement.as_ref().is_some_and(|(stored, ..)| stored == id);
+        self.broken != Some(Broken::Forgets) && entries.iter().any(is_it)
     }
 
     /// What an engine starts from.

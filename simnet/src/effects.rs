@@ -11,15 +11,17 @@ use counterfoil_federation::message::{
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::store::{consistency, page, revealed};
 use counterfoil_federation::whereabouts::whereabouts;
+use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::{Head, Notice};
 use counterfoil_protocol::codec;
-use counterfoil_protocol::ids::HeadHash;
 
 use crate::disk::{Finished, Operation};
-use crate::gossip::{DECLINE_BYTES, ENVELOPE_BYTES, HEARTBEAT_MS, LAZY, MessageId, NAME_BYTES, Pending};
+use crate::gossip::{
+    DECLINE_BYTES, ENVELOPE_BYTES, HEARTBEAT_MS, LAZY, MessageId, NAME_BYTES, Pending, RETOLD,
+};
 use crate::history::{Acknowledged, Expelled};
 use crate::wire::label;
-use crate::world::{Happening, Parcel, World};
+use crate::world::{Happening, Parcel, Word, World};
 use crate::{adversary, canary};
 
 /// Bytes of a request or answer on the wire besides its own: stream, protocol name, length.
@@ -226,20 +228,26 @@ impl World {
         if self.setting.taps {
             self.tap(index, None, &bytes);
         }
-        let head = self.head_of(topic, &bytes);
+        let word = self.word_in(topic, &bytes);
         let message = self.gossip.name(topic, bytes);
-        if !self.gossip.see(index, message, self.now) {
+        let author = self.hosts.get(index).map(|host| host.id());
+        // Others tell of a head by themselves where no gossip has brought it.
+        let hops = match word {
+            Some(Word::Head(organisation, _)) if author != Some(organisation) => RETOLD,
+            _ => 0,
+        };
+        if !self.gossip.see(index, message, hops, self.now) {
             return;
         }
-        if let Some(head) = head {
-            self.arrived(head, index, 0);
+        if let Some(word) = word {
+            self.arrived(word, index, hops);
         }
         self.beats(index);
         let mut to = self.network.mesh(index);
         if topic == Topic::Recalls {
             to.extend(self.network.beside_mesh(index));
         }
-        to.into_iter().for_each(|to| self.push(index, to, message, 1));
+        to.into_iter().for_each(|to| self.push(index, to, message, hops.saturating_add(1)));
     }
 
     /// Sends a copy of a message to a neighbour, if that is in the sender's circle.
@@ -303,10 +311,14 @@ impl World {
         }
     }
 
-    /// The head that a gossip message is about, where its organisation is watched.
-    fn head_of(&self, topic: Topic, bytes: &[u8]) -> Option<HeadHash> {
-        if self.watched.is_empty() || topic == Topic::Proofs {
+    /// What a gossip message is about, where its organisation is watched.
+    fn word_in(&self, topic: Topic, bytes: &[u8]) -> Option<Word> {
+        if self.watched.is_empty() {
             return None;
+        }
+        if topic == Topic::Proofs {
+            let (guilty, _) = Misbehaviour::parse(bytes).and_then(|proof| proof.check()).ok()?;
+            return self.watched.contains(&guilty).then_some(Word::Proof(guilty));
         }
         let (organisation, hash) = match codec::decode::<Hint>(bytes, message::GOSSIP_BYTES_MAX).ok()? {
             Hint::Notice(bytes) => {
@@ -318,12 +330,12 @@ impl World {
                 (head.organisation(), head.hash())
             }
         };
-        self.watched.contains(&organisation).then_some(hash)
+        self.watched.contains(&organisation).then_some(Word::Head(organisation, hash))
     }
 
-    fn arrived(&mut self, head: HeadHash, index: usize, hops: u8) {
+    fn arrived(&mut self, word: Word, index: usize, hops: u8) {
         let now = self.now;
-        let arrivals = self.arrivals.entry(head).or_default();
+        let arrivals = self.arrivals.entry(word).or_default();
         arrivals.copies += 1;
         arrivals.first.entry(index).or_insert((now, hops));
     }
@@ -352,7 +364,8 @@ impl World {
             }
             Parcel::Want(names) => {
                 for id in names.into_iter().filter(|id| self.gossip.has_seen(to, *id)).collect::<Vec<_>>() {
-                    self.push(to, from, id, 1);
+                    let hops = self.gossip.hops(to, id).saturating_add(1);
+                    self.push(to, from, id, hops);
                 }
             }
             Parcel::Decline(id) => self.gossip.decline(to, from, id),
@@ -361,10 +374,10 @@ impl World {
 
     fn gossip_arrives(&mut self, from: usize, to: usize, id: MessageId, hops: u8) {
         let Some(message) = self.gossip.message(id).cloned() else { return };
-        if let Some(head) = self.head_of(message.topic, &message.bytes) {
-            self.arrived(head, to, hops);
+        if let Some(word) = self.word_in(message.topic, &message.bytes) {
+            self.arrived(word, to, hops);
         }
-        if !self.gossip.see(to, id, self.now) {
+        if !self.gossip.see(to, id, hops, self.now) {
             return;
         }
         if message.bytes.len() >= DECLINE_BYTES {

@@ -28,6 +28,9 @@ pub const NAME_BYTES: u64 = 36;
 /// Messages at least this long are declined to others as soon as they arrive.
 pub const DECLINE_BYTES: usize = 1_000;
 
+/// Links that count for what somebody publishes anew who has learned it by comparison: no gossip has led there.
+pub const RETOLD: u8 = 128;
+
 /// Names a message in this world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(pub u32);
@@ -55,7 +58,8 @@ pub struct Pending {
 /// What one host remembers.
 #[derive(Debug, Default)]
 struct Memory {
-    seen: HashMap<MessageId, Millis>,
+    /// With the links that each had travelled.
+    seen: HashMap<MessageId, u8>,
     /// In the order of arrival, for forgetting and for naming.
     order: VecDeque<(Millis, MessageId)>,
     pending: BTreeMap<GossipId, Pending>,
@@ -96,8 +100,8 @@ impl Gossip {
         self.hosts.get_mut(host)
     }
 
-    /// Takes note that a host has a message. Returns whether it had not seen it.
-    pub fn see(&mut self, host: usize, id: MessageId, now: Millis) -> bool {
+    /// Takes note that a host has a message, which has travelled that many links. Returns whether it had not seen it.
+    pub fn see(&mut self, host: usize, id: MessageId, hops: u8, now: Millis) -> bool {
         let Some(memory) = self.host(host) else { return false };
         while let Some((at, old)) = memory.order.front().copied() {
             if now.since(at) <= SEEN_MS {
@@ -110,7 +114,7 @@ impl Gossip {
         if memory.seen.contains_key(&id) {
             return false;
         }
-        memory.seen.insert(id, now);
+        memory.seen.insert(id, hops);
         memory.order.push_back((now, id));
         true
     }
@@ -118,6 +122,11 @@ impl Gossip {
     /// Whether a host has seen a message.
     pub fn has_seen(&self, host: usize, id: MessageId) -> bool {
         self.hosts.get(host).is_some_and(|memory| memory.seen.contains_key(&id))
+    }
+
+    /// The links that a message had travelled when a host first had it.
+    pub fn hops(&self, host: usize, id: MessageId) -> u8 {
+        self.hosts.get(host).and_then(|memory| memory.seen.get(&id)).copied().unwrap_or(RETOLD)
     }
 
     /// A message waits for its judgement.

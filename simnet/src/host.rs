@@ -21,6 +21,7 @@ use counterfoil_protocol::test_support::recovery::recovery;
 use crate::adversary::Adversary;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::inputs::Inputs;
 
 /// An authority that a host has issued besides its first one.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct Host {
     pub disk: Disk,
     /// The engine; none while the host is down.
     pub engine: Option<Engine>,
+    /// What the engine was given last.
+    pub inputs: Inputs,
     /// Its clock.
     pub clock: Clock,
     /// What is wrong with it, if it is no honest one.
@@ -81,6 +84,7 @@ impl Host {
             peer_key,
             disk: Disk::default(),
             engine: None,
+            inputs: Inputs::default(),
             clock: Clock::default(),
             adversary: None,
             starts: 0,
@@ -186,6 +190,8 @@ impl Host {
     ) -> Result<(), StartError> {
         self.starts += 1;
         self.engine = Some(self.engine_from_disk(config, mesh, seed, checked)?);
+        // Tickets and numbers of exchanges begin anew.
+        self.inputs = Inputs::default();
         (self.wake_at, self.heartbeat_at) = (None, None);
         Ok(())
     }

@@ -14,16 +14,17 @@
 //! | --- | --- |
 //! | [`world`], `effects` | hosts, virtual time, the event queue; what effects do and what arrives |
 //! | [`network`], [`gossip`], [`clock`] | links and their faults, gossip along a mesh of bounded degree, clocks |
-//! | [`host`], [`disk`] | one organisation: its engine, its keys; what survives a crash, and what does not |
+//! | [`host`], [`inputs`], [`disk`] | one organisation: its engine, its keys, what it was told last; what survives a crash, and what does not |
 //! | [`adversary`], [`workload`] | hosts that do wrong; what organisations have to say |
 //! | [`plan`], [`run`], [`scan`], [`shrink`] | what is done to a world, doing it, what is demanded after it, making a failure small |
 //! | [`wire`], [`history`], [`trace`] | everything said, as bytes; what was seen to happen; its digest |
 //! | [`checkers`], [`canary`] | the invariants, and a planted fault for each |
 //! | [`decide`] | decisions from what lies on a disk |
 //! | [`story`] | small worlds for tests that tell one story |
-//! | [`grow`], [`report`] | what meshes of different sizes cost, measured; as a table and a plot |
+//! | [`grow`], [`report`], [`bars`] | what meshes of different sizes cost, measured; as a table and a plot; what they have to keep to |
 
 pub mod adversary;
+pub mod bars;
 pub mod canary;
 pub mod checkers;
 pub mod clock;
@@ -34,6 +35,7 @@ pub mod gossip;
 pub mod grow;
 pub mod history;
 pub mod host;
+pub mod inputs;
 pub mod network;
 pub mod plan;
 pub mod report;

@@ -5,7 +5,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, Parser, Subcommand};
+use counterfoil_federation::Config;
+use counterfoil_simnet::bars::{self, Bar};
 use counterfoil_simnet::checkers::Violation;
+use counterfoil_simnet::grow::{Growth, Memory, most_resident_bytes};
 use counterfoil_simnet::plan::{Plan, numbers};
 use counterfoil_simnet::report;
 use counterfoil_simnet::run::{Report, run};
@@ -37,7 +40,7 @@ enum Command {
     },
     /// One run, and how it went.
     Run(Choice),
-    /// What meshes of different sizes cost, as a table and a plot.
+    /// What meshes of different sizes cost, as a table and a plot; fails when a bar is missed.
     Grow {
         /// Sizes, as 10,30,100.
         #[arg(long, value_parser = some_numbers, default_value = "10,30,100,300,1000")]
@@ -52,7 +55,13 @@ enum Command {
         #[arg(long, default_value = "unknown")]
         commit: String,
     },
-    /// Lets one mesh live for a while, and says what that took.
+    /// What a mesh takes in memory, in bytes: for each organisation, and one engine by itself.
+    Memory {
+        /// Organisations.
+        #[arg(long)]
+        hosts: usize,
+    },
+    /// Lets one mesh live for a while, and says what that took; fails when that is more than it may.
     Pass {
         /// Organisations.
         #[arg(long, default_value_t = 1000)]
@@ -63,6 +72,12 @@ enum Command {
         /// Statements that are made in all.
         #[arg(long, default_value_t = 100)]
         statements: u64,
+        /// Seconds that it may take.
+        #[arg(long, default_value_t = 600)]
+        seconds_max: u64,
+        /// Most memory that it may have resident, in MiB.
+        #[arg(long, default_value_t = 6 * 1024)]
+        mib_max: u64,
     },
     /// One run with what happened line by line; twice, to show that it is the same.
     Replay(Choice),
@@ -112,7 +127,10 @@ fn main() -> ExitCode {
             swarm(first, end, hosts, threads.max(1), shrink)
         }
         Command::Grow { sizes, minutes, to, commit } => grow(&sizes.0, minutes, &to, &commit),
-        Command::Pass { hosts, minutes, statements } => pass(hosts, minutes, statements),
+        Command::Memory { hosts } => memory(hosts),
+        Command::Pass { hosts, minutes, statements, seconds_max, mib_max } => {
+            pass(hosts, minutes, statements, seconds_max, mib_max)
+        }
         Command::Run(choice) => {
             let plan = choice.plan();
             let (violation, report) = outcome(&plan, false);
@@ -138,7 +156,8 @@ fn main() -> ExitCode {
 fn grow(sizes: &[usize], minutes: u64, to: &std::path::Path, commit: &str) -> ExitCode {
     let mut all = Vec::new();
     for size in sizes {
-        match counterfoil_simnet::grow::measure(*size, 1, minutes) {
+        let measured = counterfoil_simnet::grow::measure(*size, 1, minutes);
+        match measured.and_then(|growth| Ok(Growth { memory: memory_elsewhere(*size)?, ..growth })) {
             Ok(growth) => {
                 println!("{growth:?}");
                 all.push(growth);
@@ -151,30 +170,59 @@ fn grow(sizes: &[usize], minutes: u64, to: &std::path::Path, commit: &str) -> Ex
     }
     let list: Vec<String> = sizes.iter().map(ToString::to_string).collect();
     let command = format!("counterfoil-simnet grow --sizes {} --minutes {minutes}", list.join(","));
-    let files = [("growth.md", report::markdown(&all, &command, commit)), ("growth.svg", report::svg(&all))];
+    let bars = bars::of_growth(&all, Config::default().anti_entropy_ms);
+    let text = report::markdown(&all, &bars, &command, commit);
+    let files = [("growth.md", text), ("growth.svg", report::svg(&all))];
     for (name, text) in files {
         if let Err(error) = std::fs::write(to.join(name), text) {
             println!("{}: {error}", to.join(name).display());
             return ExitCode::FAILURE;
         }
     }
-    ExitCode::SUCCESS
+    held(&bars)
 }
 
-fn pass(hosts: usize, minutes: u64, statements: u64) -> ExitCode {
+fn memory(hosts: usize) -> ExitCode {
+    match counterfoil_simnet::grow::memory(hosts, 1) {
+        Ok(Memory { simulated, alone }) => {
+            println!("{simulated} {alone}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures memory in a process of its own.
+fn memory_elsewhere(hosts: usize) -> Result<Memory, String> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let output = std::process::Command::new(this).args(["memory", "--hosts", &hosts.to_string()]).output();
+    let text = String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).trim().to_owned();
+    let numbers = text.split_once(' ').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    let (simulated, alone) = numbers.ok_or_else(|| format!("its memory was not measured: {text}"))?;
+    Ok(Memory { simulated, alone })
+}
+
+/// Prints bars. Fails where one is missed.
+fn held(bars: &[Bar]) -> ExitCode {
+    bars.iter().for_each(|bar| println!("{bar}"));
+    if bars.iter().all(|bar| bar.is_held) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn pass(hosts: usize, minutes: u64, statements: u64, seconds_max: u64, mib_max: u64) -> ExitCode {
     let began = std::time::Instant::now();
     match counterfoil_simnet::grow::pass(hosts, 1, minutes, statements) {
         Ok(world) => {
-            let total = world.network.total();
+            let (took, total) = (began.elapsed(), world.network.total());
             println!(
-                "{hosts} organisations, {minutes} minutes, {} statements: {} s, {} MiB resident, {} messages, {} MiB sent",
+                "{hosts} organisations, {minutes} minutes, {} statements: {} messages, {} MiB sent",
                 world.history.acknowledged.len(),
-                began.elapsed().as_secs(),
-                counterfoil_simnet::grow::resident_bytes() >> 20,
                 total.messages,
                 total.bytes >> 20
             );
-            ExitCode::SUCCESS
+            held(&bars::of_pass(took, seconds_max, most_resident_bytes(), mib_max))
         }
         Err(error) => {
             println!("{error}");

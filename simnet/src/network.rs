@@ -312,25 +312,6 @@ impl Network {
         self.sent.iter().fold(Count::default(), |sum, count| sum.plus(*count))
     }
 
-    /// How a plain flood goes: everybody passes what is new on to every neighbour but the one that it came from. Gives the
-    /// time until the last host has it, in milliseconds, the most links that it travels, and how many copies are sent.
-    pub fn flood(&self, from: usize) -> (u64, u64, u64) {
-        let mut reached: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
-        let mut next = BTreeSet::from([(0u64, 0u64, from)]);
-        while let Some((at_ms, hops, host)) = next.pop_first() {
-            if reached.contains_key(&host) {
-                continue;
-            }
-            reached.insert(host, (at_ms, hops));
-            let links = self.links.get(host).into_iter().flatten().filter(|(_, link)| link.up);
-            next.extend(links.map(|(other, link)| (at_ms + link.base_ms, hops + 1, *other)));
-        }
-        let sends = |host: &usize| self.links.get(*host).map_or(0, |links| links.len() as u64);
-        let copies = reached.keys().map(sends).sum::<u64>().saturating_sub(reached.len() as u64 - 1);
-        let last = |of: fn(&(u64, u64)) -> u64| reached.values().map(of).max().unwrap_or_default();
-        (last(|(ms, _)| *ms), last(|(_, hops)| *hops), copies)
-    }
-
     /// Whether these hosts can all reach each other without anybody else.
     pub fn connects(&self, hosts: &BTreeSet<usize>) -> bool {
         let mut reached: BTreeSet<usize> = hosts.first().copied().into_iter().collect();

@@ -50,6 +50,8 @@ pub struct Report {
     /// Milliseconds from healing until every honest host had a proof against the equivocator whose branches both reached
     /// honest hosts, if there was one.
     pub exposed_ms: Option<u64>,
+    /// Kinds of inputs that were given to engines again.
+    pub repeated: BTreeSet<&'static str>,
     /// Statements that were acknowledged.
     pub acknowledged: usize,
     /// Decisions that were made.

@@ -9,7 +9,7 @@ use counterfoil_federation::message::{Request, Response};
 use counterfoil_federation::whereabouts::Located;
 use counterfoil_federation::{Checked, Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
-use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId};
+use counterfoil_protocol::ids::{HeadHash, MeshId, OrganisationId, StatementId};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::statement::Authentic;
@@ -71,7 +71,16 @@ impl Setting {
     }
 }
 
-/// When and where one message first arrived, for messages that are watched.
+/// What gossip is about, of organisations that are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Word {
+    /// A head of an organisation.
+    Head(OrganisationId, HeadHash),
+    /// A proof that an organisation misbehaved, whichever.
+    Proof(OrganisationId),
+}
+
+/// When and where one word first arrived, of those that are watched.
 #[derive(Debug, Clone, Default)]
 pub struct Arrivals {
     /// By host: when, and over how many links.
@@ -98,9 +107,9 @@ pub struct World {
     pub located: Vec<(usize, GatherId, Vec<Located>)>,
     /// Statements that are not for everybody.
     pub limited: Limited,
-    /// Where each head arrived first, of organisations that are watched.
-    pub arrivals: BTreeMap<HeadHash, Arrivals>,
-    /// Organisations whose heads' arrivals are written down.
+    /// Where each head, and each proof, arrived first, of organisations that are watched.
+    pub arrivals: BTreeMap<Word, Arrivals>,
+    /// Organisations of which the arrivals of heads and proofs are written down.
     pub watched: BTreeSet<OrganisationId>,
     pub(crate) setting: Setting,
     /// What some engine here has checked already: a thousand of them hold the same.
@@ -354,8 +363,12 @@ impl World {
     pub fn append(&mut self, index: usize, statement: Authentic) {
         self.order += 1;
         let append = AppendId(self.order);
-        let known_refs = statement.statement().header().refs.iter().copied().collect();
-        self.input(index, Input::Append { append, statement: Box::new(statement), known_refs });
+        let mut known: BTreeSet<StatementId> = statement.statement().header().refs.iter().copied().collect();
+        let id = statement.statement().id();
+        if self.hosts.get(index).is_some_and(|host| host.disk.holds(&host.id(), &id)) {
+            known.insert(id);
+        }
+        self.input(index, Input::Append { append, statement: Box::new(statement), known });
     }
 
     /// Gives an input to a host that runs.
@@ -366,6 +379,9 @@ impl World {
         let Some(engine) = host.engine.as_mut() else { return };
         if let Input::Connected(peer) | Input::Disconnected(peer) = &input {
             host.circle.remove(peer.as_bytes());
+        }
+        if self.setting.taps {
+            host.inputs.keep(&input);
         }
         engine.handle(at, input);
         self.drain(index);

@@ -171,8 +171,8 @@ impl Town {
 
     pub(crate) fn append(&mut self, index: usize, statement: Authentic) {
         self.next += 1;
-        let (append, known_refs) = (AppendId(self.next), BTreeSet::new());
-        self.give(index, Input::Append { append, statement: Box::new(statement), known_refs });
+        let (append, known) = (AppendId(self.next), BTreeSet::new());
+        self.give(index, Input::Append { append, statement: Box::new(statement), known });
     }
 
     pub(crate) fn connect(&mut self, a: usize, b: usize) {

@@ -13,7 +13,7 @@ use counterfoil_federation::{Effect, Event, Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{OrganisationId, StatementId};
-use counterfoil_protocol::statement::Authentic;
+use counterfoil_protocol::statement::{Authentic, Statement};
 
 use super::disk::Task;
 use super::serve::{Read, Wanted};
@@ -131,22 +131,24 @@ impl Driver {
         if stopping {
             return answer.give(Err(AppendError::Frozen("it is shutting down".into())));
         }
-        let known_refs = self.known(&statement.statement().header().refs);
+        let known = self.known(statement.statement());
         let append = AppendId(self.next);
         self.next = self.next.wrapping_add(1);
         self.waiting.insert(append, answer);
         let is_standing = statement.statement().header().kind.is_standing();
-        self.engine.handle(now, Input::Append { append, statement: Box::new(statement), known_refs });
+        self.engine.handle(now, Input::Append { append, statement: Box::new(statement), known });
         if is_standing {
             self.follow();
         }
     }
 
-    fn known(&self, refs: &[StatementId]) -> BTreeSet<StatementId> {
-        if refs.is_empty() {
-            return Default::default();
-        }
-        refs.iter().filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied().collect()
+    /// Those of a statement's refs that are here, and itself where it is in the own chain.
+    fn known(&self, statement: &Statement) -> BTreeSet<StatementId> {
+        let me = self.engine.organisation();
+        let is_own = |id: &StatementId| matches!(self.store.place(id), Ok(Some((author, _))) if author == me);
+        let refs = statement.header().refs.iter();
+        let known = refs.filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied();
+        known.chain([statement.id()].into_iter().filter(is_own)).collect()
     }
 
     fn view(&mut self, now: Millis) -> View {

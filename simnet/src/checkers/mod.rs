@@ -1,5 +1,5 @@
-//! The invariants. Each checker looks at what was seen on the wire and at the doors, and at what lies on the disks; none
-//! asks an engine's opinion.
+//! The invariants. Each checker looks at what was seen on the wire and at the doors, and at what lies on the disks. An
+//! engine's opinion is asked for invariant 12 alone: a start and a repetition leave it as it was.
 //!
 //! | invariant | checker | where |
 //! | --- | --- | --- |
@@ -18,11 +18,14 @@
 //! | 13 received bytes are kept as they came | `bytes` | [`chains`] |
 //!
 //! Besides these: `alarm` and `closed` (no honest host alarms, or closes its connection to another honest one for
-//! misbehaviour), and `convergence` after healing.
+//! misbehaviour), and after healing `convergence`, `heals` and `recall-reach`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use counterfoil_federation::Millis;
 use counterfoil_protocol::ids::{HeadHash, OrganisationId};
+
+use crate::gossip::RETOLD;
 
 pub mod bounds;
 pub mod chains;
@@ -62,4 +65,40 @@ pub fn convergence(
             })
         })
     })
+}
+
+/// Links within which gossip brings a recall to whoever does not have it on disk within one anti-entropy period.
+pub const RECALL_HOPS: u8 = 4;
+
+/// A recall reaches every host by itself: those that did not have it on disk within one period had heard of it by gossip
+/// over few links. `heard` says by host when and over how many links the first word of it came.
+pub fn recall_reach(late: &[usize], heard: &BTreeMap<usize, (Millis, u8)>) -> Option<Violation> {
+    late.iter().find_map(|host| {
+        let text = match heard.get(host) {
+            Some((_, hops)) if *hops <= RECALL_HOPS => return None,
+            Some((_, hops)) if *hops < RETOLD => format!("heard of it over {hops} links"),
+            _ => "had it from no gossip".to_owned(),
+        };
+        let text = format!("host {host} did not have the recall on disk within one period, and {text}");
+        Some(violation("recall-reach", text))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_a_recall_late_has_heard_of_it_over_few_links() {
+        let heard = BTreeMap::from([(1, (Millis(9), 4)), (2, (Millis(9), 5)), (3, (Millis(9), RETOLD + 1))]);
+        let found = |late: &[usize]| recall_reach(late, &heard).map(|found| found.text);
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&[1]), None);
+        let late = |host: usize, how: &str| {
+            Some(format!("host {host} did not have the recall on disk within one period, and {how}"))
+        };
+        assert_eq!(found(&[1, 2]), late(2, "heard of it over 5 links"));
+        assert_eq!(found(&[1, 3]), late(3, "had it from no gossip"));
+        assert_eq!(found(&[1, 7, 2]), late(7, "had it from no gossip"));
+    }
 }
