@@ -74,6 +74,11 @@ impl Crossing {
         self.is_changed |= self.agreements.take(verified);
     }
 
+    /// How many organisations' withheld entries are looked for.
+    pub(crate) fn searches(&self) -> usize {
+        self.searches.len()
+    }
+
     fn search(&mut self, organisation: OrganisationId, from: Position) {
         let search = self.searches.entry(organisation).or_insert(Search::new(from));
         if from < search.from {

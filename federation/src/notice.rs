@@ -80,6 +80,15 @@ impl Parked {
         self.waiting.values().flatten().filter(|(_, question)| question.peer == *peer).count()
     }
 
+    /// Most questions of one peer.
+    pub(crate) fn most_of_one(&self) -> usize {
+        let mut by_peer: BTreeMap<&[u8; 32], usize> = BTreeMap::new();
+        for (_, question) in self.waiting.values().flatten() {
+            *by_peer.entry(question.peer.as_bytes()).or_default() += 1;
+        }
+        by_peer.into_values().max().unwrap_or(0)
+    }
+
     /// When the next of them is answered in any case.
     pub(crate) fn deadline(&self) -> Option<Millis> {
         self.waiting.values().flatten().map(|(until, _)| *until).min()

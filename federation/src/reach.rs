@@ -67,6 +67,10 @@ impl Reaching {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn is_under_way(&self, key: &PublicKey) -> bool {
         matches!(self.0.get(key.as_bytes()), Some(Dial::Until(_)))
     }

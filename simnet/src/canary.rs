@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use counterfoil_federation::effect::Effect;
-use counterfoil_federation::message::{Topic, encode};
+use counterfoil_federation::effect::{Effect, ExchangeId};
+use counterfoil_federation::message::{Request, Topic, encode};
 use counterfoil_protocol::chain::HeadDraft;
 use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::tree::{LeafDigest, leaf_hash};
@@ -52,6 +52,8 @@ pub enum Canary {
     TellingDisk,
     /// An engine takes more than its limit allows.
     Unlimited,
+    /// An engine keeps as many questions of a peer waiting as that asks.
+    Patient,
     /// A disk loses cosignatures that the engine counts with.
     LostCosignature,
     /// A disk does not know what it holds, so that an append that is repeated is carried out twice.
@@ -87,7 +89,7 @@ pub enum Moment {
 
 impl Canary {
     /// Each of them, with the checkers that catch it.
-    pub const ALL: [(Self, &'static [&'static str]); 23] = [
+    pub const ALL: [(Self, &'static [&'static str]); 24] = [
         (Self::AlwaysBroken, &["canary"]),
         (Self::SecondHead, &["no-honest-fork"]),
         (Self::LyingDisk, &["durable", "append-only"]),
@@ -102,6 +104,7 @@ impl Canary {
         (Self::ForgetfulDecider, &["recalled"]),
         (Self::TellingDisk, &["limited"]),
         (Self::Unlimited, &["bounded"]),
+        (Self::Patient, &["bounded"]),
         (Self::LostCosignature, &["restart"]),
         (Self::Repeats, &["replay"]),
         (Self::Changed, &["bytes"]),
@@ -151,12 +154,12 @@ impl Canary {
             Self::TellingDisk => Some(Broken::Tells),
             Self::Unlimited => {
                 world.setting.config.pending_max = 4_096;
-                for index in 0..world.hosts.len() {
-                    world.stop(index, usize::MAX, false);
-                    // A host that does not start is found by its checker.
-                    drop(world.start(index));
-                }
-                world.run_for(3_000);
+                start_anew(world);
+                None
+            }
+            Self::Patient => {
+                world.setting.config.requests_per_peer_max = 64;
+                start_anew(world);
                 None
             }
             Self::Isolated => {
@@ -187,6 +190,7 @@ impl Canary {
                     host.disk.broken = Some(Broken::Forgets);
                 }
             }
+            (Self::Patient, Moment::Scan) => drop(flood(world)),
             (_, Moment::Scan) => drop(self.before_scan(world)),
             _ => {}
         }
@@ -277,6 +281,36 @@ fn isolate(world: &mut World) {
         world.cut(4, other);
         world.network.part(4, other);
     }
+}
+
+/// Starts all hosts with the limits as they are now.
+fn start_anew(world: &mut World) {
+    for index in 0..world.hosts.len() {
+        world.stop(index, usize::MAX, false);
+        // A host that does not start is found by its checker.
+        drop(world.start(index));
+    }
+    world.run_for(3_000);
+}
+
+/// A host asks another again and again for a head that no witness has signed: each question waits for them.
+fn flood(world: &mut World) -> Option<()> {
+    let (flooder, host) = (5, 1);
+    let organisation = world.hosts.get(host)?.id();
+    for other in world.network.neighbours(host).into_iter().filter(|other| *other != flooder) {
+        world.cut(host, other);
+    }
+    workload::say(world, host, What::Observe(1));
+    world.run_for(25);
+    let seq = world.hosts.get(host)?.disk.lock()?.seq();
+    for _ in 0..40 {
+        world.order += 1;
+        // Far from the numbers that its engine gives.
+        let exchange = ExchangeId(u64::MAX - world.order);
+        world.send_request(flooder, host, exchange, Request::Latest { organisation, from: None, seq });
+    }
+    world.run_for(40);
+    Some(())
 }
 
 /// Links each host with the next alone, over links that take a third of a period.

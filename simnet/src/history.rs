@@ -7,6 +7,8 @@ use counterfoil_protocol::admissibility::Decision;
 use counterfoil_protocol::ids::{HeadHash, HeadSeq, OrganisationId, Position, StatementId};
 use counterfoil_protocol::observation::SubjectKey;
 
+use crate::checkers::Violation;
+
 /// A head that a host let out, the first time that it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -93,6 +95,6 @@ pub struct History {
     pub alarms: Vec<(usize, String)>,
     /// The last reasons for penalties, by host and peer.
     pub penalties: BTreeMap<(usize, usize), String>,
-    /// Most of what an engine held at any moment that was looked at, by name.
-    pub peaks: BTreeMap<&'static str, u64>,
+    /// The first time that an honest engine held more than it may.
+    pub beyond: Option<Violation>,
 }

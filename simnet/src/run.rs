@@ -158,23 +158,22 @@ impl Watch {
     ///
     /// # Errors
     /// The first [`Violation`].
-    pub fn look(&mut self, world: &mut World, limits: &Config) -> Result<(), Violation> {
-        let organisations = world.hosts.len() + 1;
+    pub fn look(&mut self, world: &mut World) -> Result<(), Violation> {
         for (index, host) in world.hosts.iter().enumerate().filter(|(_, host)| host.is_honest()) {
             for (organisation, chain) in host.disk.chains() {
                 if let Some(violation) = self.append_only.look(index, *organisation, chain) {
                     return Err(violation);
                 }
             }
-            let usage = host.engine.as_ref().map(|engine| engine.usage());
-            if let Some(found) = usage.and_then(|u| bounds::bounded(index, &u, limits, organisations)) {
-                return Err(found);
-            }
         }
         self.see_branches(world);
         see_outsiders(world);
         let is_honest = |index: usize| world.hosts.get(index).is_some_and(|host| host.is_honest());
-        let found = chains::durable(&world.history)
+        let found = world
+            .history
+            .beyond
+            .clone()
+            .or_else(|| chains::durable(&world.history))
             .or_else(|| bounds::limited(&world.history))
             .or_else(|| bounds::alarm(&world.history, is_honest))
             .or_else(|| bounds::closed(&world.history, is_honest));
@@ -473,7 +472,6 @@ fn play(
     report: &mut Report,
 ) -> Result<(), Violation> {
     let failed = |text: String| violation("start", text);
-    let limits = world.config().clone();
     let mut watch = Watch::default();
     if let Some(canary) = canary {
         canary.before(world);
@@ -482,7 +480,7 @@ fn play(
     for step in &plan.steps {
         while world.now().since(began) + LOOK_MS < step.at_ms {
             world.run_for(LOOK_MS);
-            watch.look(world, &limits)?;
+            watch.look(world)?;
         }
         world.run_for(step.at_ms.saturating_sub(world.now().since(began)));
         world.note(&format!("> {:?}", step.action));
@@ -490,12 +488,12 @@ fn play(
         if !touches {
             perform(world, &mut watch, &step.action).map_err(failed)?;
         }
-        watch.look(world, &limits)?;
+        watch.look(world)?;
     }
     world.run_for(LOOK_MS);
-    watch.look(world, &limits)?;
+    watch.look(world)?;
     mend(world, &mut watch, &plan.absent).map_err(failed)?;
-    scan::all(world, &mut watch, &limits, canary, report)
+    scan::all(world, &mut watch, canary, report)
 }
 
 fn is_start_of(action: &Action, host: usize) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterfoil_federation::{Config, Input};
+use counterfoil_federation::Input;
 use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 
@@ -68,7 +68,6 @@ fn under(checker: &'static str, within_ms: u64) -> impl Fn(Violation) -> Violati
 pub fn all(
     world: &mut World,
     watch: &mut Watch,
-    limits: &Config,
     canary: Option<Canary>,
     report: &mut Report,
 ) -> Result<(), Violation> {
@@ -83,7 +82,7 @@ pub fn all(
         let more = await_all(world, left, unexposed).map_err(under("exposure", exposed_within))?;
         report.exposed_ms = Some(report.converged_ms + more);
     }
-    watch.look(world, limits)?;
+    watch.look(world)?;
 
     plant(world, Moment::Partition)?;
     report.healed_ms = partition(world, period)?;
@@ -93,7 +92,7 @@ pub fn all(
     world.run_for(3 * period);
     repetition(world, canary, report)?;
     plant(world, Moment::Scan)?;
-    watch.look(world, limits)?;
+    watch.look(world)?;
     everything(world, watch)?;
     starts(world)
 }

@@ -17,6 +17,7 @@ use counterfoil_protocol::test_support::TestOrganisation;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::checkers::bounds::bounded;
 use crate::clock::START;
 use crate::gossip::{Gossip, MessageId};
 use crate::history::History;
@@ -112,6 +113,8 @@ pub struct World {
     /// Organisations of which the arrivals of heads and proofs are written down.
     pub watched: BTreeSet<OrganisationId>,
     pub(crate) setting: Setting,
+    /// What the engines are held to, whatever they are told.
+    pub(crate) limits: Config,
     /// What some engine here has checked already: a thousand of them hold the same.
     pub(crate) checked: Arc<Checked>,
     pub(crate) mesh: Option<(MeshId, Charter)>,
@@ -151,6 +154,7 @@ impl World {
             limited: Limited::default(),
             arrivals: BTreeMap::new(),
             watched: BTreeSet::new(),
+            limits: setting.config.clone(),
             setting,
             checked: Checked::shared(CHECKED_MAX),
             mesh: None,
@@ -373,7 +377,7 @@ impl World {
 
     /// Gives an input to a host that runs.
     pub fn input(&mut self, index: usize, input: Input) {
-        let now = self.now;
+        let (now, hosts) = (self.now, self.hosts.len());
         let Some(host) = self.hosts.get_mut(index) else { return };
         let at = host.clock.read(now);
         let Some(engine) = host.engine.as_mut() else { return };
@@ -384,6 +388,10 @@ impl World {
             host.inputs.keep(&input);
         }
         engine.handle(at, input);
+        if self.setting.taps && self.history.beyond.is_none() && host.adversary.is_none() {
+            // Whoever is no host may ask to be admitted too.
+            self.history.beyond = bounded(index, &engine.usage(), &self.limits, hosts + 1);
+        }
         self.drain(index);
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use counterfoil_federation::Config;
+use counterfoil_federation::message::Topic;
 use counterfoil_federation::usage::Usage;
 use counterfoil_protocol::ids::{OrganisationId, StatementId};
 use counterfoil_protocol::mesh::Agreement;
@@ -38,6 +39,15 @@ pub fn bounded(host: usize, usage: &Usage, config: &Config, organisations: usize
             usage.waiting,
             config.pending_max + under_way + 64 * organisations,
         ),
+        ("questions that wait", usage.parked, config.parked_max),
+        ("gatherings", usage.gatherings, config.gatherings_max),
+        ("peers that are being connected", usage.reaching, config.reach_max),
+        ("budgets", usage.budgets, Topic::ALL.len() * organisations),
+        ("heads to tell of", usage.untold, organisations),
+        ("searches for what is withheld", usage.searches, organisations),
+        ("organisations that vectors speak of", usage.changes, organisations),
+        ("requests under way to one peer", usage.exchanges_of_one, config.requests_per_peer_max),
+        ("questions of one peer that wait", usage.parked_of_one, config.requests_per_peer_max),
     ];
     checks.into_iter().find(|(_, has, most)| has > most).map(|(what, has, most)| {
         violation("bounded", format!("host {host} holds {has} {what}, where {most} is the most"))
