@@ -51,7 +51,7 @@ pub(super) struct Observe {
     /// may be repeated. Decisions do not see what is sealed; the document's digest stays in the statement
     #[arg(long, value_name = "NAME")]
     seal: Vec<String>,
-    /// Public key, certificate or sigstore trusted root that signatures are verified with; may be repeated
+    /// Public key, certificate, sigstore trusted root, or trust file for bundles, that signatures are verified with; may be repeated
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
     /// File that the document describes, to be compared with its digests; may be repeated

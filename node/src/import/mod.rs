@@ -10,11 +10,13 @@
 //! | `model_signing` | OpenSSF Model Signing |
 //! | `cyclonedx` | CycloneDX ML-BOM |
 //! | `card` | model and data cards |
+//! | `bundle` | bundles of other meshes |
 //! | `plain` | our own JSON, and any other file |
 //!
 //! A document that nobody can verify is imported and says so. One that is malformed, or that contradicts its own
 //! signature, log entry or files, is refused, with the name of the check that failed.
 
+mod bundle;
 mod card;
 mod chain;
 mod cyclonedx;
@@ -34,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use counterfoil_protocol::bundle::is_bundle;
 use counterfoil_protocol::codec::{Value, encode, from_bytes};
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{BlobId, Timestamp};
@@ -103,7 +106,11 @@ fn way_out(check: &str) -> &'static str {
         "json" | "front-matter" | "document" | "bundle" | "dsse-envelope" | "statement" => {
             "ask its author for a well-formed copy"
         }
-        "trust" => "give a PEM public key, a PEM certificate or a sigstore trusted_root.json",
+        "trust" => {
+            "give a PEM public key, a PEM certificate, a sigstore trusted_root.json or a trust file for bundles"
+        }
+        "bundle-proof" => "ask its author for the file again; `counterfoil verify` shows every check",
+        "bundle-trust" => "compare the organisations' ids with what they publish, and correct the trust file",
         "dsse-signature" | "message-signature" | "metablock-signature" => {
             "give the signer's key, or import without keys to have it stand as unverified"
         }
@@ -187,6 +194,7 @@ pub fn import_with_files(
         return Err(input.fail("size", detail));
     }
     let imported = match text(&input) {
+        _ if is_bundle(document) => bundle::read(&input)?,
         _ if scitt::is_cose(document) => scitt::read(&input)?,
         Some(text) if is_json(name, text) => {
             let value: Json = serde_json::from_str(text).map_err(|e| input.fail("json", e))?;

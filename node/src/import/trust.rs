@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use counterfoil_protocol::bundle::TrustFile;
 use counterfoil_protocol::digest::sha256;
 use data_encoding::HEXLOWER;
 use sigstore_verify::Verifier;
@@ -20,16 +21,18 @@ pub struct Trust {
     keys: Vec<Key>,
     anchors: Vec<Anchor>,
     roots: Vec<Root>,
+    policies: Vec<TrustFile>,
 }
 
 impl std::fmt::Debug for Trust {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "Trust({} keys, {} certificates, {} roots)",
+            "Trust({} keys, {} certificates, {} roots, {} policies)",
             self.keys.len(),
             self.anchors.len(),
-            self.roots.len()
+            self.roots.len(),
+            self.policies.len()
         )
     }
 }
@@ -158,6 +161,12 @@ impl Trust {
             self.roots.push(Root { name: name.to_owned(), root, verifier });
             return Ok(());
         }
+        if !text.contains("-----BEGIN ") && !text.trim().is_empty() {
+            let policy = TrustFile::parse(text)
+                .map_err(|error| format!("neither PEM nor JSON, and as a trust file: {error}"))?;
+            self.policies.push(policy);
+            return Ok(());
+        }
         let (mut keys, mut anchors) = (Vec::new(), Vec::new());
         for (label, der) in pem_blocks(text)? {
             match label {
@@ -179,6 +188,11 @@ impl Trust {
 
     pub(super) fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    /// Whose chains a bundle may bring.
+    pub(super) fn policies(&self) -> &[TrustFile] {
+        &self.policies
     }
 
     pub(super) fn roots(&self) -> &[Root] {
