@@ -97,6 +97,23 @@ fn a_refusal_names_its_check_and_changes_nothing() {
 }
 
 #[test]
+fn what_is_given_again_is_answered_with_its_place_and_gets_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let organisation = TestOrganisation::new(1);
+    let node = filled(directory.path(), &organisation, 3);
+    let first = node.append(organisation.observation(9).statement().bytes()).unwrap();
+    let next = node.append(organisation.observation(10).statement().bytes()).unwrap();
+    let again = node.append(organisation.observation(9).statement().bytes()).unwrap();
+    assert_eq!((again.statement, again.position), (first.statement, first.position));
+    assert_eq!(again.head.hash(), next.head.hash(), "under the head of today");
+    node.stop();
+    drop(node);
+    let node = start(directory.path(), &organisation);
+    let again = node.append(organisation.observation(9).statement().bytes()).unwrap();
+    assert_eq!((again.position, again.head.size()), (first.position, next.head.size()));
+}
+
+#[test]
 fn the_head_lock_is_for_one_process_and_one_successor() {
     let directory = tempfile::tempdir().unwrap();
     let organisation = TestOrganisation::new(1);

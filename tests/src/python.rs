@@ -16,6 +16,12 @@ pub fn environment(folder: &Path, requirements: &Path) -> Option<PathBuf> {
         return Some(environment.join("bin"));
     }
     std::fs::create_dir_all(folder).unwrap();
+    // Tests of other processes make the same one.
+    let turn = std::fs::File::create(folder.join("lock")).unwrap();
+    turn.lock().unwrap();
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Some(environment.join("bin"));
+    }
     let make = ["-m", "venv", "--clear"].map(str::to_owned).into_iter();
     let install = ["install", "--quiet", "--only-binary", ":all:", "-r"].map(str::to_owned).into_iter();
     let steps: [(PathBuf, Vec<String>); 2] = [

@@ -108,8 +108,12 @@ fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
     let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let bench = Bench { folder, client: Client::new(Address::Tcp(api, String::new())), bin };
     let older = bench.root();
-    let claim = bench.write("claim.json", br#"{"claim": "evaluation/test", "subjects": ["name:model"]}"#);
-    let said = node.run(&["observe", &claim, &claim, &claim]).unwrap();
+    let claims = ["one", "two", "three"].map(|name| {
+        let claim = format!(r#"{{"claim": "evaluation/test", "subjects": ["name:{name}"]}}"#);
+        bench.write(&format!("{name}.json"), claim.as_bytes())
+    });
+    let [one, two, three] = claims.each_ref().map(String::as_str);
+    let said = node.run(&["observe", one, two, three]).unwrap();
     let id = said[1]["statement"].as_str().unwrap();
     let (statement, receipt) = (bench.path("statement.cose"), bench.path("receipt.cose"));
     node.run(&["show", id, "--raw", "-o", &statement]).unwrap();
@@ -211,14 +215,16 @@ fn checkpoints_and_tiles_hold_for_go() {
     let client = Client::new(Address::Tcp(api.clone(), String::new()));
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     std::fs::write(path("older"), client.bytes("/log/checkpoint").unwrap()).unwrap();
-    std::fs::write(path("claim.json"), r#"{"claim": "evaluation/test", "subjects": ["name:model"]}"#)
-        .unwrap();
     // More than a tile has, so that there is a full one and a level above it.
-    let claims = vec![path("claim.json"); 20];
-    let mut arguments = vec!["observe"];
-    arguments.extend(claims.iter().map(String::as_str));
-    let mut said = node.run(&arguments).unwrap();
-    for _ in 0..12 {
+    let mut said = serde_json::Value::Null;
+    for round in 0..13 {
+        let claims: Vec<String> = (0..20).map(|n| path(&format!("claim-{n}.json"))).collect();
+        for (n, file) in claims.iter().enumerate() {
+            let claim = format!(r#"{{"claim": "evaluation/test", "subjects": ["name:model-{round}-{n}"]}}"#);
+            std::fs::write(file, claim).unwrap();
+        }
+        let mut arguments = vec!["observe"];
+        arguments.extend(claims.iter().map(String::as_str));
         said = node.run(&arguments).unwrap();
     }
     let id = said[19]["statement"].as_str().unwrap();

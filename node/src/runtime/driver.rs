@@ -6,14 +6,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use counterfoil_federation::effect::{AppendError, AppendId, GatherId};
+use counterfoil_federation::effect::{AppendError, AppendId, Appended, GatherId};
 use counterfoil_federation::engine::Engine;
 use counterfoil_federation::whereabouts::Located;
 use counterfoil_federation::{Effect, Event, Input, Millis};
 use counterfoil_protocol::admissibility::Inquiry;
+use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::identity::OrganisationState;
-use counterfoil_protocol::ids::{OrganisationId, StatementId};
-use counterfoil_protocol::statement::{Authentic, Statement};
+use counterfoil_protocol::ids::{OrganisationId, Position, StatementId};
+use counterfoil_protocol::statement::Authentic;
 
 use super::disk::Task;
 use super::serve::{Read, Wanted};
@@ -131,7 +132,15 @@ impl Driver {
         if stopping {
             return answer.give(Err(AppendError::Frozen("it is shutting down".into())));
         }
-        let known = self.known(statement.statement());
+        let id = statement.statement().id();
+        let mut known = self.known(&statement.statement().header().refs);
+        if let Some(position) = self.own_place(&id) {
+            // Whoever did not get the answer asks again.
+            if let Some(head) = self.head_over(position) {
+                return answer.give(Ok(Box::new(Appended { statement: id, position, head })));
+            }
+            known.insert(id);
+        }
         let append = AppendId(self.next);
         self.next = self.next.wrapping_add(1);
         self.waiting.insert(append, answer);
@@ -142,13 +151,20 @@ impl Driver {
         }
     }
 
-    /// Those of a statement's refs that are here, and itself where it is in the own chain.
-    fn known(&self, statement: &Statement) -> BTreeSet<StatementId> {
-        let me = self.engine.organisation();
-        let is_own = |id: &StatementId| matches!(self.store.place(id), Ok(Some((author, _))) if author == me);
-        let refs = statement.header().refs.iter();
-        let known = refs.filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied();
-        known.chain([statement.id()].into_iter().filter(is_own)).collect()
+    fn known(&self, refs: &[StatementId]) -> BTreeSet<StatementId> {
+        refs.iter().filter(|id| matches!(self.store.place(id), Ok(Some(_)))).copied().collect()
+    }
+
+    /// Where a statement stands in the own chain.
+    fn own_place(&self, id: &StatementId) -> Option<Position> {
+        let place = self.store.place(id).ok()?;
+        place.filter(|(author, _)| *author == self.engine.organisation()).map(|(_, position)| position)
+    }
+
+    /// The own head, if it covers this position.
+    fn head_over(&self, position: Position) -> Option<SignedHead> {
+        let own = self.engine.replicas().get(&self.engine.organisation())?;
+        own.head().filter(|head| head.size().contains(position)).cloned()
     }
 
     fn view(&mut self, now: Millis) -> View {
