@@ -44,7 +44,7 @@ pub(super) struct Behaviour {
 const MEMORY_BYTES_MAX: usize = 2 << 30;
 /// How often a connection is tried.
 const PING: Duration = Duration::from_secs(5);
-/// After so long without an answer a connection is given up: a network that went away tells nobody.
+/// After so long without an answer, twice in a row, a connection is given up: a network that went away tells nobody.
 const SILENT: Duration = Duration::from_secs(10);
 /// Streams of one connection on which requests wait, of both directions. An engine has eight under way to one peer.
 const STREAMS_MAX: usize = 24;

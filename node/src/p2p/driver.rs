@@ -1,6 +1,7 @@
 //! The swarm's loop.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -189,6 +190,17 @@ pub(super) fn run(
             }
         }
     });
+}
+
+/// Whether nobody answers any more at the other end. Where the first answer is late, the next is asked for on a new stream,
+/// and then it is that stream on which nothing comes. Every node answers pings, so whoever cannot be asked might as well be silent.
+fn is_silent(failure: &ping::Failure) -> bool {
+    match failure {
+        ping::Failure::Timeout | ping::Failure::Unsupported => true,
+        ping::Failure::Other { error } => {
+            error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        }
+    }
 }
 
 fn multiplexer() -> yamux::Config {
@@ -510,7 +522,7 @@ impl Driver<'_> {
             SwarmEvent::Behaviour(BehaviourEvent::Sync(event)) => self.exchange(false, event),
             SwarmEvent::Behaviour(BehaviourEvent::Gossip(event)) => self.heard(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) => {
-                if let Err(ping::Failure::Timeout) = ping.result {
+                if ping.result.as_ref().is_err_and(is_silent) {
                     tracing::debug!(peer = %ping.peer, "a connection is silent");
                     self.swarm.close_connection(ping.connection);
                 }
@@ -540,7 +552,7 @@ impl Driver<'_> {
     }
 
     /// A relay that takes no connections for this node any more is asked again.
-    fn listener_closed(&mut self, id: ListenerId, addresses: &[Multiaddr], error: Option<std::io::Error>) {
+    fn listener_closed(&mut self, id: ListenerId, addresses: &[Multiaddr], error: Option<io::Error>) {
         for (relay, listener) in self.via.iter_mut().filter(|(_, listener)| *listener == Some(id)) {
             *listener = None;
             tracing::info!(%relay, error = error.as_ref().map(ToString::to_string), "not reached over the relay");
