@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use counterfoil_node::cli::client::Client;
 use counterfoil_node::service::read::{ChainStatus, PeerView, StatementView, Status};
 use counterfoil_node::service::say::{Said, Say};
+use counterfoil_protocol::codec::Value;
 use counterfoil_protocol::ids::{Position, StatementId, Timestamp};
 use counterfoil_protocol::observation::{Observation, Subject};
-use counterfoil_protocol::statement::Kind;
-use serde_json::Value;
+use counterfoil_protocol::statement::{Kind, Visibility};
 
 use crate::lab::Host;
 use crate::process::{Outcome, Process};
@@ -54,13 +54,23 @@ impl Appender {
     /// # Errors
     /// When it was not.
     pub fn observe(&self, n: u64) -> Outcome<Said> {
+        self.observe_bytes(n, 0, Visibility::Mesh)
+    }
+
+    /// Appends an observation with so many bytes of content, for those whom `visibility` names, and remembers that it was
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn observe_bytes(&self, n: u64, bytes: usize, visibility: Visibility) -> Outcome<Said> {
+        let content = Some(("bytes".to_owned(), Value::Bytes(vec![7; bytes])));
         let observation = Observation {
             claim: "evaluation/test".into(),
             subjects: vec![Subject::Named(format!("subject-{}-{n}", self.author))],
             effective: Timestamp(1),
             expires: None,
             adverse: false,
-            content: BTreeMap::new(),
+            content: content.filter(|_| bytes > 0).into_iter().collect(),
             sealed: Vec::new(),
             metrics: Vec::new(),
             derived_from: Vec::new(),
@@ -68,6 +78,7 @@ impl Appender {
             source: None,
         };
         let say = Say::new(Kind::Observation, &observation).map_err(|error| error.to_string())?;
+        let say = Say { visibility, ..say };
         let said: Said = self.client.post("/v1/statements", &say)?;
         let one = Acknowledged { author: self.author, statement: said.statement, position: said.position };
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(one);
@@ -110,7 +121,12 @@ impl Fleet {
             let node = Process::found(program, &folder.join(&name), &name)?;
             nodes.push(node.within(&host.space, &addresses(host)));
         }
-        Ok(Self { nodes, ids: Vec::new(), acknowledged: Arc::default() })
+        Ok(Self::of(nodes))
+    }
+
+    /// Organisations that were founded already.
+    pub fn of(nodes: Vec<Process>) -> Self {
+        Self { nodes, ids: Vec::new(), acknowledged: Arc::default() }
     }
 
     fn node(&self, number: usize) -> Outcome<&Process> {
@@ -300,8 +316,8 @@ impl Fleet {
         let (mut wrong, mut looked) = (Vec::new(), 0);
         for (number, node) in self.nodes.iter().enumerate() {
             let client = node.client();
-            let forks: Value = client.get("/v1/forks")?;
-            if forks != Value::Array(Vec::new()) {
+            let forks: serde_json::Value = client.get("/v1/forks")?;
+            if forks != serde_json::Value::Array(Vec::new()) {
                 wrong.push(format!("node {number} has proofs of misbehaviour: {forks}"));
             }
             for (author, id) in self.ids.iter().enumerate() {

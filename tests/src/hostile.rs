@@ -17,6 +17,7 @@ pub struct Hostile {
 
 impl Hostile {
     /// Starts one with the key of the organisation in `data`, whose node does not run, in a network namespace if one is named.
+    /// After its mode come addresses from which it connects, if it is to use several.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -25,7 +26,7 @@ impl Hostile {
         space: Option<&str>,
         data: &Path,
         address: &str,
-        mode: &str,
+        mode: &[String],
     ) -> Outcome<Self> {
         let mut command = match space {
             Some(space) => {
@@ -35,7 +36,7 @@ impl Hostile {
             }
             None => Command::new(program),
         };
-        command.arg(data).args([address, mode]).env("COUNTERFOIL_PASSPHRASE", "for tests alone");
+        command.arg(data).arg(address).args(mode).env("COUNTERFOIL_PASSPHRASE", "for tests alone");
         command.env_remove("COUNTERFOIL_PASSPHRASE_FILE");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take().ok_or("no input")?;

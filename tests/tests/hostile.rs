@@ -7,6 +7,7 @@
     reason = "a test that fails this way says where"
 )]
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use counterfoil_federation::message::MESSAGE_BYTES_MAX;
@@ -24,8 +25,10 @@ const ROUNDS: u64 = 6;
 const ROUNDS_MAX: u64 = 100;
 /// Requests of one connection that are read at one time, on each of the two protocols.
 const STREAMS_MAX: u64 = 24;
-/// Connections from one address that are being set up at one time.
-const PENDING_MAX: u64 = 5;
+/// Connections that are being set up at one time, from one address and from all.
+const PENDING_MAX: u64 = 64;
+/// Addresses of somebody who has many: enough to take all of these.
+const ADDRESSES: u8 = 20;
 /// Peers that speak for nobody, as many as a node lets stay.
 const STRANGERS_MAX: usize = 64;
 /// Memory for the database, in MiB: it is the same whatever others do.
@@ -147,8 +150,8 @@ struct Seen {
 
 impl Seen {
     fn look(&mut self, fleet: &Fleet, whose: usize) {
-        let limited = fleet.peer_of(TARGET, whose).unwrap().map_or(0, |peer| peer.limited);
-        self.limited = self.limited.max(limited);
+        let peer = fleet.peer_of(TARGET, whose).unwrap();
+        self.limited = self.limited.max(peer.map_or(0, |peer| peer.limited));
         self.limited_chain = fleet.chain_of(TARGET, whose).unwrap().unwrap().limited;
         let strangers =
             fleet.peers(TARGET).unwrap().iter().filter(|peer| peer.organisation.is_none()).count();
@@ -204,6 +207,7 @@ fn a_flooding_a_slow_and_an_oversized_peer_disturb_nobody() {
     };
     let folder = tempfile::tempdir().unwrap();
     let hosts: Vec<Host> = (1..=5).map(|n| lab.host(n).unwrap()).collect();
+    let addresses = lab.more_addresses(&hosts[MALLORY], 100, ADDRESSES).unwrap();
     let mut fleet = Fleet::found(PROGRAM, folder.path(), &hosts).unwrap();
     fleet.nodes.iter_mut().for_each(|node| node.always(&["--database-mib", DATABASE_MIB]));
     fleet.meet(2, &[]).unwrap();
@@ -218,18 +222,37 @@ fn a_flooding_a_slow_and_an_oversized_peer_disturb_nobody() {
     };
     until(PATIENCE, is_gone).unwrap();
     let before = fleet.nodes[TARGET].resident_kib().unwrap();
-    for (mode, whose) in ATTACKS {
+    let start = |mode: &str, whose: usize, from: &[Ipv4Addr]| {
         let address = format!("/ip4/{}/tcp/{PORT}", hosts[TARGET].address);
-        let data = fleet.nodes[whose].data();
-        let mut hostile = Hostile::start(HOSTILE, Some(&hosts[whose].space), data, &address, mode).unwrap();
+        let order: Vec<String> =
+            [mode.to_owned()].into_iter().chain(from.iter().map(ToString::to_string)).collect();
+        let (space, data) = (Some(hosts[whose].space.as_str()), fleet.nodes[whose].data());
+        Hostile::start(HOSTILE, space, data, &address, &order).unwrap()
+    };
+    // All the while one is there that reads nothing more, and so answers nothing.
+    let mut deaf = Some(start("deaf", TRUDY, &[]));
+    let is_introduced = || {
+        let fate = deaf.as_mut().unwrap().fate().map_err(|error| error.to_string())?;
+        if fate.is_introduced() { Ok(()) } else { Err(format!("{fate:?}")) }
+    };
+    until(PATIENCE, is_introduced).unwrap();
+    for (mode, whose) in ATTACKS {
+        if whose == TRUDY {
+            let is_let_go = || match fleet.peer_of(TARGET, TRUDY).map_err(|error| error.to_string())? {
+                None => Ok(()),
+                Some(peer) => Err(format!("it is still there: {peer:?}")),
+            };
+            until(3 * PATIENCE, is_let_go).unwrap();
+            drop(deaf.take());
+        }
+        let mut hostile = start(mode, whose, if mode == "silent" { &addresses } else { &[] });
         if mode == "silent" || mode == "crowd" {
             let is_there = || {
                 let fate = hostile.fate().map_err(|error| error.to_string())?;
-                if fate.count("held") >= PENDING_MAX || fate.count("done") >= STRANGERS_MAX as u64 {
-                    Ok(())
-                } else {
-                    Err(format!("{fate:?}"))
-                }
+                let peers = fleet.peers(TARGET).map_err(|error| error.to_string())?;
+                let strangers = peers.iter().filter(|peer| peer.organisation.is_none()).count();
+                let is_there = fate.count("held") >= PENDING_MAX || strangers > 10;
+                if is_there { Ok(()) } else { Err(format!("{fate:?}, {strangers} strangers")) }
             };
             until(PATIENCE, is_there).unwrap();
             // Whoever comes back meanwhile is let in beside those who say nothing, or nothing of interest.

@@ -1,12 +1,12 @@
 //! A peer that means harm: it speaks libp2p, with the key of an organisation whose node does not run, and floods, dawdles or
 //! announces more than may be sent, until its standard input ends.
 //!
-//! `hostile DATA ADDRESS MODE` answers each line of its input with what became of it so far, as a line of JSON.
+//! `hostile DATA ADDRESS MODE [FROM...]` answers each line of its input with what became of it so far, as a line of JSON.
 
 use std::io::{self, BufRead as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ use libp2p::request_response::{self, Codec, Message, ProtocolSupport};
 use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, ping, tcp, yamux};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -156,6 +157,14 @@ struct Behaviour {
     hello: request_response::Behaviour<Mischief>,
     sync: request_response::Behaviour<Mischief>,
     gossip: Gossip,
+    ping: ping::Behaviour,
+}
+
+/// Somebody who is to be carried by a relay.
+#[derive(NetworkBehaviour)]
+struct Carried {
+    relay: libp2p::relay::client::Behaviour,
+    ping: ping::Behaviour,
 }
 
 /// What it is to do.
@@ -256,7 +265,8 @@ fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)>
         .build()?;
     let mut gossip = Gossip::new(MessageAuthenticity::Anonymous, config)?;
     gossip.subscribe(&topic)?;
-    let behaviour = Behaviour { hello: exchange("hello")?, sync: exchange("sync")?, gossip };
+    let ping = ping::Behaviour::default();
+    let behaviour = Behaviour { hello: exchange("hello")?, sync: exchange("sync")?, gossip, ping };
     let mut seed = key.to_seed();
     let swarm =
         libp2p::SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes(seed.as_mut_slice())?)
@@ -268,10 +278,17 @@ fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)>
     Ok((swarm, topic))
 }
 
-/// Opens connections and says nothing, again and again.
-async fn silent(address: Arc<str>) {
+/// Opens connections, from an address if one is given, and says nothing, again and again.
+async fn silent(from: Option<SocketAddr>, to: SocketAddr) {
+    let connect = async || -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        if let Some(from) = from {
+            socket.bind(from)?;
+        }
+        socket.connect(to).await
+    };
     loop {
-        if let Ok(mut stream) = TcpStream::connect(&*address).await {
+        if let Ok(mut stream) = connect().await {
             let (_held, mut buffer) = (Held::new(), [0; 256]);
             DONE.fetch_add(1, Ordering::Relaxed);
             // Until the other side has had enough of it.
@@ -310,7 +327,7 @@ async fn reserve(target: Multiaddr, mut orders: UnboundedReceiver<String>) -> Ou
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
         .with_relay_client(noise::Config::new, yamux::Config::default)?
-        .with_behaviour(|_, relay| relay)?
+        .with_behaviour(|_, relay| Carried { relay, ping: ping::Behaviour::default() })?
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
         .build();
     let (mut fate, mut again) = (Fate::default(), interval(Duration::from_millis(100)));
@@ -432,14 +449,18 @@ fn act(
 }
 
 /// What somebody who opens connections beside its own does.
-fn spawn(mode: Mode, address: &str, target: &Multiaddr) {
+fn spawn(mode: Mode, address: &str, from: &[String], target: &Multiaddr) -> Outcome<()> {
     if mode == Mode::Silent {
         let parts: Vec<&str> = address.split('/').collect();
-        if let [_, "ip4", ip, "tcp", port, ..] = parts[..] {
-            let socket: Arc<str> = format!("{ip}:{port}").into();
-            for _ in 0..SILENT {
-                tokio::spawn(silent(socket.clone()));
-            }
+        let [_, "ip4", ip, "tcp", port, ..] = parts[..] else { return Err("no address of TCP".into()) };
+        let to = format!("{ip}:{port}").parse()?;
+        let from = from.iter().map(|ip| Ok(Some(format!("{ip}:0").parse()?)));
+        let mut from = from.collect::<Outcome<Vec<Option<SocketAddr>>>>()?;
+        if from.is_empty() {
+            from.push(None);
+        }
+        for from in from.into_iter().cycle().take(SILENT) {
+            tokio::spawn(silent(from, to));
         }
     }
     if mode == Mode::Crowd {
@@ -448,9 +469,27 @@ fn spawn(mode: Mode, address: &str, target: &Multiaddr) {
             tokio::spawn(async move { stranger(target).await.map_err(|error| error.to_string()) });
         }
     }
+    Ok(())
 }
 
-async fn run(data: &Path, address: &str, mode: Mode, mut orders: UnboundedReceiver<String>) -> Outcome<()> {
+/// Keeps everything open and reads nothing: whatever runs beside this on the one thread stands still.
+fn deaf(fate: &Fate, mut orders: UnboundedReceiver<String>) -> Outcome<()> {
+    loop {
+        match orders.try_recv() {
+            Ok(_) => println!("{}", fate.to_json()),
+            Err(TryRecvError::Empty) => std::thread::park_timeout(Duration::from_millis(10)),
+            Err(TryRecvError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+async fn run(
+    data: &Path,
+    address: &str,
+    mode: Mode,
+    from: &[String],
+    mut orders: UnboundedReceiver<String>,
+) -> Outcome<()> {
     let target: Multiaddr = address.parse()?;
     if mode == Mode::Reserve {
         return reserve(target, orders).await;
@@ -459,19 +498,21 @@ async fn run(data: &Path, address: &str, mode: Mode, mut orders: UnboundedReceiv
     let (mut swarm, topic) = swarm(&disguise.key, &base32(disguise.introduction.mesh.as_bytes()))?;
     let hello = encode(&Request::Hello(Box::new(disguise.introduction)))?;
     let mut fate = Fate::default();
-    spawn(mode, address, &target);
+    spawn(mode, address, from, &target)?;
     let (mut rounds, mut redial) = (interval(Duration::from_millis(5)), interval(Duration::from_millis(250)));
     // Rounds that were missed are not made up for, and what was said has to get out.
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut peer = None;
     loop {
-        let is_deaf = mode == Mode::Deaf && fate.introduced;
+        if mode == Mode::Deaf && fate.introduced {
+            return deaf(&fate, orders);
+        }
         tokio::select! {
             order = orders.recv() => match order {
                 None => return Ok(()),
                 Some(_) => println!("{}", fate.to_json()),
             },
-            event = swarm.select_next_some(), if !is_deaf => match event {
+            event = swarm.select_next_some() => match event {
                 SwarmEvent::ConnectionEstablished { peer_id, .. } => {
                     fate.connected += 1;
                     swarm.behaviour_mut().hello.send_request(&peer_id, Act::Message(hello.clone()));
@@ -497,13 +538,13 @@ async fn run(data: &Path, address: &str, mode: Mode, mut orders: UnboundedReceiv
                 },
                 _ => {}
             },
-            _ = rounds.tick(), if !is_deaf => {
+            _ = rounds.tick() => {
                 if let Some(peer) = peer {
                     act(&mut swarm, &peer, mode, &topic, &disguise.heads, &mut fate)?;
                     yield_now().await;
                 }
             }
-            _ = redial.tick(), if !is_deaf => {
+            _ = redial.tick() => {
                 if swarm.connected_peers().next().is_none() {
                     fate.dialled += 1;
                     // One that is under way, or refused, is tried again.
@@ -516,8 +557,8 @@ async fn run(data: &Path, address: &str, mode: Mode, mut orders: UnboundedReceiv
 
 fn start() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, address, mode] = &arguments[..] else {
-        return Err("usage: hostile DATA ADDRESS MODE".into());
+    let [data, address, mode, from @ ..] = &arguments[..] else {
+        return Err("usage: hostile DATA ADDRESS MODE [FROM...]".into());
     };
     let mode = match mode.as_str() {
         "flood" => Mode::Flood,
@@ -543,7 +584,7 @@ fn start() -> Outcome<()> {
         }
     });
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    executor.block_on(run(Path::new(data), address, mode, orders))
+    executor.block_on(run(Path::new(data), address, mode, from, orders))
 }
 
 fn main() -> ExitCode {

@@ -141,6 +141,20 @@ impl Lab {
         Ok(Host { space, address, port })
     }
 
+    /// Gives a host on the wire further addresses, from 10.77.0.`first` on.
+    ///
+    /// # Errors
+    /// When one cannot be given.
+    pub fn more_addresses(&self, host: &Host, first: u8, count: u8) -> Outcome<Vec<Ipv4Addr>> {
+        let addresses: Vec<Ipv4Addr> =
+            (first..).take(count.into()).map(|n| Ipv4Addr::new(10, 77, 0, n)).collect();
+        for address in &addresses {
+            ip(&["-n", &host.space, "addr", "add", &format!("{address}/32"), "dev", "wire"])?;
+            self.wire.name(host.port, *address);
+        }
+        Ok(addresses)
+    }
+
     /// `count` hosts, each in a network of its own behind a router at 10.77.0.`n`, which translates their addresses: they
     /// reach whoever is on the wire, and nobody reaches them, not even each other.
     ///

@@ -142,6 +142,11 @@ impl Wire {
         Ok(port)
     }
 
+    /// Carries what is for another address to a device too.
+    pub(super) fn name(&self, port: usize, address: Ipv4Addr) {
+        self.shared.state().ports.insert(address, port);
+    }
+
     /// Changes one direction of a link.
     pub fn change(&self, from: usize, to: usize, change: impl FnOnce(&mut Condition)) {
         change(&mut self.shared.state().link(from, to).condition);
