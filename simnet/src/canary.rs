@@ -14,6 +14,7 @@ use counterfoil_protocol::statement::{Kind, Visibility};
 use counterfoil_protocol::test_support::{draft, observation};
 
 use crate::checkers::{Violation, violation};
+use crate::decide::Careless;
 use crate::disk::{Broken, Stored};
 use crate::history::{Acknowledged, Expelled};
 use crate::plan::{Action, Plan, Step};
@@ -138,6 +139,14 @@ impl Canary {
                 actions.push((7_000, Action::Act(10)));
             }
             Self::Unlimited => actions.push((5_000, Action::Say(1, What::Observe(200)))),
+            Self::WishfulDecider => {
+                actions.push((5_000, Action::Partition([0].into_iter().collect())));
+                actions.push((40_000, Action::Say(0, What::Decide(3))));
+            }
+            Self::ForgetfulDecider => {
+                actions.push((5_000, Action::Say(3, What::Recall)));
+                actions.push((7_000, Action::Say(0, What::Decide(3))));
+            }
             _ => {}
         }
         let steps = actions.into_iter().map(|(at_ms, action)| Step { at_ms, action }).collect();
@@ -147,6 +156,12 @@ impl Canary {
 
     /// Plants what has to be there from the beginning.
     pub fn before(self, world: &mut World) {
+        world.careless = match self {
+            Self::ImpureVerdict => Some(Careless::Impure),
+            Self::WishfulDecider => Some(Careless::Wishful),
+            Self::ForgetfulDecider => Some(Careless::Forgetful),
+            _ => None,
+        };
         let broken = match self {
             Self::LyingDisk => Some(Broken::Lies),
             Self::TornBatch => Some(Broken::Tears),
@@ -231,26 +246,6 @@ impl Canary {
                 let inception = organisation.inception.statement().bytes();
                 let proof = encode(&Misbehaviour::of(inception, &head, &second)?).ok()?;
                 world.hosts.get_mut(2)?.disk.proofs_mut().insert(id, proof.into());
-            }
-            Self::ImpureVerdict => {
-                let decided = world.history.decided.first_mut()?;
-                decided.decision.verdict.0.push(0);
-            }
-            Self::WishfulDecider => {
-                let decided = world.history.decided.first_mut()?;
-                let foreign =
-                    decided.decision.basis.iter_mut().filter(|b| b.organisation != decided.organisation);
-                foreign.for_each(|basis| basis.seen = Timestamp(basis.seen.0 + 1_000));
-            }
-            Self::ForgetfulDecider => {
-                let decided = world
-                    .history
-                    .decided
-                    .iter_mut()
-                    .find(|d| d.decision.mode <= counterfoil_protocol::actuation::Mode::Partial)?;
-                let evidence = decided.decision.evidence.first()?.statement;
-                let subjects = decided.decision.request.subjects.iter().map(|subject| subject.key());
-                decided.recalled.insert(evidence, subjects.collect());
             }
             Self::StrangeKey => {
                 let plain = draft(Some(id), Kind::Observation, &observation("evaluation/x", 5));

@@ -11,9 +11,9 @@ use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, StatementId, Timestamp, TreeSize};
 use counterfoil_protocol::mesh::Membership;
 use counterfoil_protocol::observation::{ArtifactDigest, Subject, SubjectKey};
-use counterfoil_protocol::statement::{Payload, Statement, Verified, verify};
+use counterfoil_protocol::statement::{Kind, Payload, Statement, Verified, verify};
 
-use crate::disk::Chain;
+use crate::disk::{Chain, Disk};
 use crate::history::Decided;
 use crate::world::World;
 
@@ -29,6 +29,17 @@ pub const PROFILE: &str = r#"
     [requirements.evaluation]
     claims = ["evaluation/*"]
 "#;
+
+/// What a decider does wrong, where that is planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Careless {
+    /// It goes by something that it does not record.
+    Impure,
+    /// It counts every head as confirmed just now.
+    Wishful,
+    /// It overlooks recalls.
+    Forgetful,
+}
 
 /// A chain, verified statement by statement up to some size.
 pub struct Folded {
@@ -98,6 +109,7 @@ pub struct Ground {
     silence: SilenceRule,
     /// What was weighed, where that is known already: a decider has statements that others have not.
     weighed: Option<BTreeSet<StatementId>>,
+    careless: Option<Careless>,
 }
 
 impl Ground {
@@ -133,6 +145,7 @@ impl Ground {
             mesh: decision.mesh,
             silence: decision.silence,
             forked: decision.forked.iter().copied().collect(),
+            careless: None,
         })
     }
 
@@ -151,7 +164,9 @@ impl Ground {
     /// Decides; with the evidence in the opposite order where `backwards`.
     pub fn decide(&self, backwards: bool) -> Option<Decision> {
         let views = self.chains.iter().map(|(organisation, (folded, basis))| {
-            let standing = folded.verified.iter().filter(|verified| verified.kind().is_standing()).collect();
+            let overlooks = |kind: Kind| self.careless == Some(Careless::Forgetful) && kind == Kind::Recall;
+            let stands = |verified: &&Verified| verified.kind().is_standing() && !overlooks(verified.kind());
+            let standing = folded.verified.iter().filter(stands).collect();
             (*organisation, ChainView { state: &folded.state, standing, basis: basis.clone() })
         });
         let all = self.chains.values().flat_map(|(folded, _)| &folded.verified);
@@ -186,7 +201,7 @@ pub fn membership(world: &World, index: usize) -> Option<Membership> {
     for chain in host.disk.chains().values() {
         let has_vote = |stored: &std::sync::Arc<crate::disk::Stored>| {
             let kind = stored.statement.as_ref().map(|(_, kind, ..)| *kind);
-            kind == Some(counterfoil_protocol::statement::Kind::Admission)
+            kind == Some(Kind::Admission)
         };
         if !chain.entries.iter().any(has_vote) {
             continue;
@@ -201,30 +216,75 @@ pub fn membership(world: &World, index: usize) -> Option<Membership> {
     Some(membership)
 }
 
-/// A host decides about the `n`th artifact on the evidence of a supplier, with what its disk and its engine have.
+/// The number of the artifact that the next decision is about: the supplier's latest observation, or in turn with that the one
+/// which it has withdrawn last.
+pub fn next_subject(world: &World, supplier: usize) -> Option<u64> {
+    let host = world.hosts.get(supplier)?;
+    let latest = host.observed.last().map(|(n, _)| *n);
+    let withdrawn = recalled_on(&host.disk).remove(&host.id()).unwrap_or_default();
+    let withdrawn = withdrawn.last().map(|(_, subjects)| subjects);
+    let is_withdrawn = |n: &u64| {
+        withdrawn.is_some_and(|subjects| request(*n).subjects.iter().any(|s| subjects.contains(&s.key())))
+    };
+    let withdrawn = (1..=host.appended).rev().map(|nth| number(supplier, nth)).find(is_withdrawn);
+    let turns = world.history.decided.len().is_multiple_of(2);
+    if turns { latest.or(withdrawn) } else { withdrawn.or(latest) }
+}
+
+/// The number of a host's `nth` observation.
+pub const fn number(index: usize, nth: u64) -> u64 {
+    nth * 10 + index as u64 % 10
+}
+
+/// A host decides about the `n`th artifact on the evidence of all whose chains its disk has, a supplier's among them, with what
+/// its engine knows of them.
 pub fn decide_at(world: &World, index: usize, supplier: usize, n: u64) -> Option<Decided> {
     let host = world.hosts.get(index)?;
     let engine = host.engine.as_ref()?;
     let me = host.id();
     let now = host.clock.read(world.now()).timestamp();
     let supplier = world.hosts.get(supplier)?.id();
-    let founder = world.hosts.first()?.id();
     let mut chains = BTreeMap::new();
-    for organisation in BTreeSet::from([me, supplier, founder]) {
-        let (folded, mut basis) = under_head(host.disk.chains().get(&organisation)?)?;
-        basis.seen = if organisation == me { now } else { seen(engine, &organisation)?.timestamp() };
-        chains.insert(organisation, (folded, basis));
+    for (organisation, chain) in host.disk.chains() {
+        let Some((folded, mut basis)) = under_head(chain) else { continue };
+        let Some(seen) = seen(engine, organisation) else { continue };
+        let is_now = *organisation == me || world.careless == Some(Careless::Wishful);
+        basis.seen = if is_now { now } else { seen.timestamp() };
+        chains.insert(*organisation, (folded, basis));
     }
-    let recalled = recalls(&chains);
+    if !chains.contains_key(&me) || !chains.contains_key(&supplier) {
+        return None;
+    }
     let (mesh, charter) = world.mesh()?;
-    let forked = host.disk.proofs().keys().copied().collect();
+    let forked: BTreeSet<OrganisationId> = host.disk.proofs().keys().copied().collect();
     let (request, mesh) = (request(n), Some(*mesh));
     let silence = SilenceRule::Recognised;
-    let ground = Ground { chains, decider: me, request, time: now, mesh, forked, silence, weighed: None };
-    let decision = ground.decide(false)?;
-    let heard = world.hosts.iter().zip(host.word.iter().chain(std::iter::repeat(&Millis(0))));
-    let heard = heard.map(|(other, at)| (other.id(), host.clock.read(*at))).collect();
+    let mut ground = Ground {
+        chains,
+        decider: me,
+        request,
+        time: now,
+        mesh,
+        forked,
+        silence,
+        weighed: None,
+        careless: world.careless,
+    };
+    let decision = if world.careless == Some(Careless::Impure) && ground.forked.insert(supplier) {
+        let mut decision = ground.decide(false)?;
+        decision.forked.retain(|organisation| *organisation != supplier);
+        decision
+    } else {
+        ground.decide(false)?
+    };
+    let mut heard: BTreeMap<OrganisationId, Millis> = BTreeMap::new();
+    for (other, at) in world.hosts.iter().zip(host.word.iter().chain(std::iter::repeat(&Millis(0)))) {
+        // Two machines may speak for one organisation.
+        let latest = heard.entry(other.id()).or_default();
+        *latest = (*latest).max(host.clock.read(*at));
+    }
     let freshness_s = charter.freshness_s;
+    let recalled = recalled_on(&host.disk).into_values().flatten().collect();
     Some(Decided { host: index, organisation: me, decision, heard, recalled, freshness_s })
 }
 
@@ -235,15 +295,27 @@ fn seen(
     engine.replicas().get(organisation).map(|replica| replica.seen)
 }
 
-fn recalls(
-    chains: &BTreeMap<OrganisationId, (Folded, Basis)>,
-) -> BTreeMap<StatementId, BTreeSet<SubjectKey>> {
-    let all = chains.values().flat_map(|(folded, _)| &folded.verified);
-    let recalled = all.filter_map(|verified| match verified.payload() {
-        Payload::Recall(recall) => {
-            Some((recall.statement, recall.subjects.iter().map(Subject::key).collect()))
-        }
-        _ => None,
+/// What each organisation has recalled of its own statements, in order, by all that lies on a disk, whatever an engine or a
+/// decision makes of it.
+fn recalled_on(disk: &Disk) -> BTreeMap<OrganisationId, Vec<(StatementId, BTreeSet<SubjectKey>)>> {
+    let statements = |chain: &Chain| {
+        let stored = chain.entries.iter().filter_map(|stored| stored.statement.clone());
+        stored.collect::<Vec<_>>()
+    };
+    let recalls = disk.chains().iter().map(|(organisation, chain)| {
+        let statements = statements(chain);
+        let own: BTreeSet<StatementId> = statements.iter().map(|(id, ..)| *id).collect();
+        let recalls = statements.iter().filter(|(_, kind, ..)| *kind == Kind::Recall);
+        let recalls = recalls.filter_map(|(.., bytes)| {
+            let statement = Statement::parse(bytes.clone()).ok()?;
+            match Payload::decode(Kind::Recall, statement.payload()).ok()? {
+                Payload::Recall(recall) => {
+                    Some((recall.statement, recall.subjects.iter().map(Subject::key).collect()))
+                }
+                _ => None,
+            }
+        });
+        (*organisation, recalls.filter(|(recalled, _)| own.contains(recalled)).collect())
     });
-    recalled.collect()
+    recalls.collect()
 }

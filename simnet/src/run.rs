@@ -58,6 +58,10 @@ pub struct Report {
     pub decided: usize,
     /// Decisions that let something happen.
     pub admitted: usize,
+    /// Decisions about what was recalled.
+    pub recalled: usize,
+    /// Times that a decision was computed again from another disk.
+    pub computed_again: usize,
 }
 
 /// Looks at everything again and again while a run goes on.

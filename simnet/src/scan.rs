@@ -93,7 +93,7 @@ pub fn all(
     repetition(world, canary, report)?;
     plant(world, Moment::Scan)?;
     watch.look(world)?;
-    everything(world, watch)?;
+    everything(world, watch, report)?;
     starts(world)
 }
 
@@ -232,7 +232,7 @@ fn proofs(world: &World) -> Vec<misbehaviour::OnDisk<'_>> {
 }
 
 /// The scan.
-fn everything(world: &World, watch: &Watch) -> Result<(), Violation> {
+fn everything(world: &World, watch: &Watch, report: &mut Report) -> Result<(), Violation> {
     let is_honest = |index: usize| world.hosts.get(index).is_some_and(|host| host.is_honest());
     let mut history = world.history.clone();
     history.acknowledged.retain(|acknowledged| is_honest(acknowledged.host));
@@ -270,12 +270,15 @@ fn everything(world: &World, watch: &Watch) -> Result<(), Violation> {
     }
     for decided in history.decided.iter().filter(|decided| is_honest(decided.host)) {
         let others = honest.iter().map(|(index, host)| (*index, host.disk.chains()));
-        let found = decisions::recalled(decided).or_else(|| {
-            others.clone().next().and_then(|(_, chains)| decisions::unknown(decided, chains)).or_else(|| {
-                others.rev().take(2).find_map(|(index, chains)| decisions::verdict(decided, index, chains))
-            })
-        });
-        if let Some(found) = found {
+        if let Some(found) = decisions::recalled(decided) {
+            return Err(found);
+        }
+        report.recalled += usize::from(decisions::is_about_recalled(decided));
+        for (index, chains) in others.clone().rev().take(2) {
+            report.computed_again += usize::from(decisions::verdict(decided, index, chains)?);
+        }
+        let first = others.map(|(_, chains)| chains).next();
+        if let Some(found) = first.and_then(|chains| decisions::unknown(decided, chains)) {
             return Err(found);
         }
     }

@@ -16,7 +16,7 @@ use counterfoil_protocol::observation::{ArtifactDigest, Subject};
 use counterfoil_protocol::statement::{Draft, Kind, Visibility};
 use counterfoil_protocol::test_support::{TestOrganisation, draft, observation};
 
-use crate::decide::{PROFILE, decide_at};
+use crate::decide::{PROFILE, decide_at, next_subject, number};
 use crate::host::Issued;
 use crate::world::World;
 
@@ -39,7 +39,7 @@ pub enum What {
     Recall,
     /// A link to the latest observation of another host.
     Link(usize),
-    /// A decision on the latest observation of a supplier.
+    /// A decision on the latest observation of a supplier, or on one that it has withdrawn.
     Decide(usize),
     /// A vote about the organisation that no host is.
     VoteForOutsider,
@@ -165,8 +165,7 @@ fn try_say(world: &mut World, index: usize, what: What) -> Option<()> {
             world.append(index, organisation.statement(Kind::Link, &link));
         }
         What::Decide(supplier) => {
-            let n = world.hosts.get(supplier)?.appended;
-            let n = world.hosts.get(supplier)?.observed.last().map_or(n, |(n, _)| *n);
+            let n = next_subject(world, supplier)?;
             let decided = decide_at(world, index, supplier, n)?;
             let statement = organisation.statement(Kind::Decision, &decided.decision);
             world.note(&format!("{index} decides {} about {n} of {supplier}", decided.decision.mode));
@@ -189,7 +188,7 @@ fn try_say(world: &mut World, index: usize, what: What) -> Option<()> {
 fn next_number(world: &mut World, index: usize) -> Option<u64> {
     let host = world.hosts.get_mut(index)?;
     host.appended += 1;
-    Some(host.appended * 10 + index as u64 % 10)
+    Some(number(index, host.appended))
 }
 
 /// The latest observation of another host, as the disk of this one proves it.

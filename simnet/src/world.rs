@@ -19,6 +19,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::checkers::bounds::bounded;
 use crate::clock::START;
+use crate::decide::Careless;
 use crate::gossip::{Gossip, MessageId};
 use crate::history::History;
 use crate::host::Host;
@@ -112,6 +113,8 @@ pub struct World {
     pub arrivals: BTreeMap<Word, Arrivals>,
     /// Organisations of which the arrivals of heads and proofs are written down.
     pub watched: BTreeSet<OrganisationId>,
+    /// What is wrong with whoever decides, where that is planted.
+    pub careless: Option<Careless>,
     pub(crate) setting: Setting,
     /// What the engines are held to, whatever they are told.
     pub(crate) limits: Config,
@@ -154,6 +157,7 @@ impl World {
             limited: Limited::default(),
             arrivals: BTreeMap::new(),
             watched: BTreeSet::new(),
+            careless: None,
             limits: setting.config.clone(),
             setting,
             checked: Checked::shared(CHECKED_MAX),

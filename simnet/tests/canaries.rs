@@ -21,7 +21,13 @@ fn each_checker_catches_its_planted_fault() {
 #[test]
 fn the_same_worlds_pass_without_their_fault() {
     // Those that others are set up alike with, and those that are not.
-    for canary in [Canary::AlwaysBroken, Canary::TornBatch, Canary::LostProof] {
+    for canary in [
+        Canary::AlwaysBroken,
+        Canary::TornBatch,
+        Canary::LostProof,
+        Canary::WishfulDecider,
+        Canary::ForgetfulDecider,
+    ] {
         let outcome = run(&canary.plan(), None, false);
         let failure = outcome.as_ref().err().map(|failure| &failure.0);
         assert_eq!(failure, None, "{canary:?}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counterfoil_protocol::actuation::Mode;
-use counterfoil_protocol::ids::{OrganisationId, Timestamp};
+use counterfoil_protocol::ids::{OrganisationId, StatementId, Timestamp};
 
 use super::{Violation, violation};
 use crate::decide::Ground;
@@ -11,24 +11,28 @@ use crate::disk::Chain;
 use crate::history::Decided;
 
 /// Invariant 6: the decision, computed again from another disk and with its evidence in the opposite order, is the same
-/// byte for byte. Nothing is said where that disk lacks what it rests on.
+/// byte for byte. Says whether that could be done: nothing is said where that disk lacks what it rests on.
+///
+/// # Errors
+/// The [`Violation`].
 pub fn verdict(
     decided: &Decided,
     disk: usize,
     chains: &BTreeMap<OrganisationId, Chain>,
-) -> Option<Violation> {
-    let ground = Ground::of(&decided.decision, decided.organisation, chains)?;
-    [false, true].into_iter().find_map(|backwards| {
+) -> Result<bool, Violation> {
+    let Some(ground) = Ground::of(&decided.decision, decided.organisation, chains) else { return Ok(false) };
+    for backwards in [false, true] {
         let again = ground.decide(backwards);
-        (again.as_ref() != Some(&decided.decision)).then(|| {
+        if again.as_ref() != Some(&decided.decision) {
             let mode = again.map_or_else(|| "nothing".to_owned(), |again| again.mode.to_string());
             let text = format!(
                 "host {} decided {}; the disk of host {disk} gives {mode} or differs otherwise",
                 decided.host, decided.decision.mode
             );
-            violation("verdict", text)
-        })
-    })
+            return Err(violation("verdict", text));
+        }
+    }
+    Ok(true)
 }
 
 /// Longest time from the moment that a peer speaks until its words count as just heard, in seconds: an exchange that takes
@@ -64,15 +68,22 @@ pub fn unknown(decided: &Decided, chains: &BTreeMap<OrganisationId, Chain>) -> O
     None
 }
 
-/// Invariant 9: no decision admits what rests on a statement whose recall lay on the decider's disk.
-pub fn recalled(decided: &Decided) -> Option<Violation> {
-    let decision = &decided.decision;
-    if decision.mode > Mode::Partial {
-        return None;
-    }
+/// Whether the artifact that a decision is about was recalled, by what lay on the decider's disk.
+pub fn is_about_recalled(decided: &Decided) -> bool {
+    recall_of(decided).is_some()
+}
+
+/// The statement about the decision's subject that was recalled.
+fn recall_of(decided: &Decided) -> Option<StatementId> {
     // The evidence names all that was weighed; what bears on the request is about its subject.
     let subject = decided.decision.request.subjects.first()?.key();
-    let hit = decided.recalled.iter().find(|(_, subjects)| subjects.contains(&subject))?;
-    let text = format!("host {} decided {} although {} is recalled", decided.host, decision.mode, hit.0);
+    decided.recalled.iter().find(|(_, subjects)| subjects.contains(&subject)).map(|(statement, _)| *statement)
+}
+
+/// Invariant 9: no decision admits what rests on a statement whose recall lay on the decider's disk.
+pub fn recalled(decided: &Decided) -> Option<Violation> {
+    let mode = decided.decision.mode;
+    let recalled = recall_of(decided).filter(|_| mode <= Mode::Partial)?;
+    let text = format!("host {} decided {mode} although {recalled} is recalled", decided.host);
     Some(violation("recalled", text))
 }
