@@ -131,8 +131,8 @@ impl Engine {
         self.membership.as_ref().map_or(usize::MAX, |membership| membership.quorum_of(&witnesses))
     }
 
-    /// Lets go of signatures whose authors are no witnesses, by the membership as it is now, and were none when they signed: a
-    /// start from what is on disk would not take them in.
+    /// Lets go of signatures whose authors are no witnesses, by the membership as it is now, and were none when they signed:
+    /// here and on disk, so that a start under yet another membership finds no more of them than are here.
     // INVARIANT(12): restart equals no restart.
     pub(crate) fn recount(&mut self, organisation: &OrganisationId) {
         let witnesses = self.witnesses(organisation);
@@ -149,8 +149,13 @@ impl Engine {
         let lines = replica.cosignatures().iter();
         let gone: Vec<OrganisationId> =
             lines.filter(|(witness, text)| !counts(witness, text)).map(|(witness, _)| *witness).collect();
-        if let Some(replica) = self.replicas.get_mut(organisation) {
+        let size = head.size();
+        if let Some(replica) = self.replicas.get_mut(organisation).filter(|_| !gone.is_empty()) {
             gone.iter().for_each(|witness| replica.uncosign(witness));
+            let lines = replica.lines();
+            let ticket = self.outbox.ticket();
+            let writes = vec![Write::Cosignatures { organisation: *organisation, size, lines }];
+            self.outbox.push(Effect::Persist { ticket, writes });
         }
         self.weigh(organisation);
     }

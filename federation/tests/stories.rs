@@ -506,6 +506,30 @@ fn only_the_chosen_witness_cosigns() {
 }
 
 #[test]
+fn a_signature_of_whom_the_votes_make_no_witness_is_let_go_on_disk_too() {
+    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let mut town = Town::new(4, 4, Config::default(), one_witness);
+    let carol = town.id(CAROL);
+    let chosen = town.hosts[CAROL].engine.witnesses(&carol)[0];
+    let others: Vec<usize> = (0..4).filter(|host| *host != CAROL && town.id(*host) != chosen).collect();
+    observe(&mut town, CAROL, 1);
+    let signed = |town: &Town| {
+        let chain = &town.hosts[CAROL].engine.replicas()[&carol];
+        chain.cosignatures().keys().copied().collect::<Vec<_>>()
+    };
+    assert_eq!(signed(&town), [chosen]);
+    // Both votes are of the second in which it signed, so it was none by then.
+    for voter in others {
+        drop(town.did(CAROL));
+        let vote = vote(&town, voter, chosen, Ballot::Expel);
+        town.append(voter, vote);
+    }
+    let did = town.did(CAROL);
+    assert!(did.contains(&"write 0 cosignatures".to_owned()), "{did:?}");
+    assert!(!signed(&town).contains(&chosen));
+}
+
+#[test]
 fn witnesses_that_are_silent_are_named_once() {
     let mut town = Town::new(3, 3, Config::default(), |charter| charter.witness_quorum = 2);
     town.disconnect(ALICE, CAROL);
