@@ -18,8 +18,9 @@ use counterfoil_protocol::mesh::{Admission, Ballot};
 use counterfoil_protocol::statement::Kind;
 
 use crate::gossip::MessageId;
+use crate::tally::Mark;
 use crate::wire::hint;
-use crate::workload;
+use crate::workload::{self, Awaited};
 use crate::world::World;
 
 /// What is wrong with a host.
@@ -75,11 +76,15 @@ fn fault(world: &World, index: usize) -> Option<Fault> {
 pub(crate) fn bend(world: &mut World, index: usize, effect: Effect) -> Option<Effect> {
     match (fault(world, index), effect) {
         (Some(Fault::Withholder), Effect::Serve { channel, .. }) => {
+            world.tally.took(Mark::Withheld);
             // Sometimes it says no, sometimes nothing at all.
             (world.below(2) == 0)
                 .then(|| Effect::Respond { channel, response: Response::Refused("it is not here".into()) })
         }
-        (Some(Fault::Withholder), Effect::Judge { gossip, .. }) => {
+        (Some(Fault::Withholder), Effect::Judge { gossip, judgement }) => {
+            if judgement == Judgement::Accept {
+                world.tally.took(Mark::Withheld);
+            }
             Some(Effect::Judge { gossip, judgement: Judgement::Ignore })
         }
         (Some(Fault::Forger), Effect::Serve { channel, organisation, from, size, audience, head }) => {
@@ -161,15 +166,22 @@ pub fn act(world: &mut World, index: usize) {
     if let Some(adversary) = world.hosts.get_mut(index).and_then(|host| host.adversary.as_mut()) {
         adversary.acts += 1;
     }
-    match fault {
-        Fault::Equivocator => workload::say(world, index, workload::What::Observe(2)),
-        Fault::Withholder => {}
-        // An act for which something is missing yet is left out.
-        Fault::Forger => drop(forge(world, index)),
-        Fault::Flooder => drop(flood(world, index)),
-        Fault::Replayer => drop(replay(world, index)),
-        Fault::LyingWitness => drop(lie(world, index)),
-        Fault::Admitter => drop(admit(world, index)),
+    let (acted, mark) = match fault {
+        Fault::Equivocator => return workload::say(world, index, workload::What::Observe(2)),
+        Fault::Withholder => return,
+        // It counts once it is in the chain.
+        Fault::Admitter => {
+            admit(world, index);
+            return;
+        }
+        Fault::Forger => (forge(world, index), Mark::Forged),
+        Fault::Flooder => (flood(world, index), Mark::Flooded),
+        Fault::Replayer => (replay(world, index), Mark::Replayed),
+        Fault::LyingWitness => (lie(world, index), Mark::Lied),
+    };
+    // An act for which something is missing yet is left out, and what nobody hears is none.
+    if acted.is_some() && !world.network.mesh(index).is_empty() {
+        world.tally.took(mark);
     }
 }
 
@@ -240,6 +252,7 @@ fn flood(world: &mut World, index: usize) -> Option<()> {
 
 fn replay(world: &mut World, index: usize) -> Option<()> {
     let overheard = world.hosts.get(index)?.adversary.as_ref()?.overheard.clone();
+    overheard.first()?;
     for id in overheard {
         let message = world.gossip.message(id)?.clone();
         // The same words on another topic are another message, so nobody has seen it.
@@ -256,6 +269,7 @@ fn lie(world: &mut World, index: usize) -> Option<()> {
     let host = world.hosts.get(index)?;
     let (me, key) = (host.id(), host.organisation.witness_key.clone());
     let heads = host.adversary.as_ref()?.heads.clone();
+    heads.first()?;
     let far = Millis(world.now.0 + 1_000_000_000).timestamp();
     for head in heads.iter().rev().take(8) {
         let owner = world.hosts.iter().position(|host| host.id() == head.organisation())?;
@@ -282,6 +296,6 @@ fn admit(world: &mut World, index: usize) -> Option<()> {
     let host = world.hosts.get(index)?;
     let vote = Admission { mesh, organisation, ballot, after: None };
     let vote = host.organisation.statement(Kind::Admission, &vote);
-    world.append(index, vote);
+    world.append_awaiting(index, vote, Some(Awaited::Counts(Mark::Misvoted)));
     Some(())
 }

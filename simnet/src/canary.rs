@@ -15,7 +15,7 @@ use counterfoil_protocol::test_support::{draft, observation};
 
 use crate::checkers::{Violation, violation};
 use crate::decide::Careless;
-use crate::disk::{Broken, Stored};
+use crate::disk::{Broken, Ending, Stored};
 use crate::history::{Acknowledged, Expelled};
 use crate::plan::{Action, Plan, Step};
 use crate::wire::hint;
@@ -129,7 +129,7 @@ impl Canary {
             Self::TornBatch => {
                 for n in 0..8 {
                     actions.push((5_000 + 2_000 * n, Action::Say(1, What::Observe(4))));
-                    actions.push((5_002 + 2_000 * n, Action::Crash(1, true)));
+                    actions.push((5_002 + 2_000 * n, Action::Crash(1, Some(Ending::Torn))));
                     actions.push((6_000 + 2_000 * n, Action::Start(1)));
                 }
             }
@@ -151,7 +151,7 @@ impl Canary {
         }
         let steps = actions.into_iter().map(|(at_ms, action)| Step { at_ms, action }).collect();
         let topology = crate::network::Topology::Full;
-        Plan { steps, topology, adversaries: Default::default(), ..quiet }
+        Plan { steps, topology, newcomers: 0, adversaries: Default::default(), ..quiet }
     }
 
     /// Plants what has to be there from the beginning.

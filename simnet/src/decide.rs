@@ -9,7 +9,6 @@ use counterfoil_protocol::admissibility::gather::{ChainView, Inputs, decide};
 use counterfoil_protocol::admissibility::{Basis, Decision, SilenceRule};
 use counterfoil_protocol::identity::OrganisationState;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, StatementId, Timestamp, TreeSize};
-use counterfoil_protocol::mesh::Membership;
 use counterfoil_protocol::observation::{ArtifactDigest, Subject, SubjectKey};
 use counterfoil_protocol::statement::{Kind, Payload, Statement, Verified, verify};
 
@@ -191,29 +190,6 @@ impl Ground {
         };
         decide(&inputs).ok().map(|(decision, _)| decision)
     }
-}
-
-/// The membership that the votes on a disk give.
-pub fn membership(world: &World, index: usize) -> Option<Membership> {
-    let (mesh, charter) = world.mesh()?;
-    let host = world.hosts.get(index)?;
-    let mut membership = Membership::new(*mesh, charter.clone());
-    for chain in host.disk.chains().values() {
-        let has_vote = |stored: &std::sync::Arc<crate::disk::Stored>| {
-            let kind = stored.statement.as_ref().map(|(_, kind, ..)| *kind);
-            kind == Some(Kind::Admission)
-        };
-        if !chain.entries.iter().any(has_vote) {
-            continue;
-        }
-        for verified in fold(chain, TreeSize(chain.entries.len() as u64)).ok()?.verified {
-            membership.take(&verified);
-        }
-    }
-    for organisation in host.disk.proofs().keys() {
-        membership.expose(*organisation);
-    }
-    Some(membership)
 }
 
 /// The number of the artifact that the next decision is about: the supplier's latest observation, or in turn with that the one

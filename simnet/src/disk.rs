@@ -1,10 +1,10 @@
 //! A disk in memory. Writes are queued and become durable in order; a crash loses what was not durable yet, and worse
 //! things happen to what was.
 //!
-//! What a store with checksums notices is noticed here: an entry that rotted is not served, a batch that was torn is
-//! dropped whole, and what is found damaged at a start is cut off where the chain was last whole.
+//! What a store with checksums notices is noticed here: an entry that rotted is not served, a batch of which a part is in
+//! the [`log`](crate::log) is dropped whole, and what is found damaged at a start is cut off where the chain was last whole.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use counterfoil_federation::evidence::EvidenceSource;
 use counterfoil_federation::message::Entry;
 use counterfoil_federation::outbox::Ticket;
 use counterfoil_federation::store::{ChainSnapshot, EntrySource, Snapshot};
+use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::proof::Subtrees;
 use counterfoil_protocol::chain::proof::{MissingSubtree, root};
 use counterfoil_protocol::chain::tree::{LeafDigest, node_hash};
@@ -22,6 +23,8 @@ use counterfoil_protocol::lineage::graph::{EdgeSet, EdgeSource};
 use counterfoil_protocol::lineage::{Edge, edges};
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::statement::{Kind, Payload, Statement, Visibility};
+
+use crate::log::Batch;
 
 /// What is kept of one entry. Hosts share entries that are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +42,29 @@ impl Stored {
         Self { digest, leaf: digest.leaf_hash(), statement }
     }
 
-    /// Whether the statement is the one whose digest stands beside it: what a checksum tells.
+    /// Whether the statement is the one whose digest stands beside it, and the digest the one in the tree: what checksums
+    /// tell.
     pub fn is_whole(&self) -> bool {
-        self.statement.as_ref().is_none_or(|(_, _, _, bytes)| LeafDigest::of(bytes) == self.digest)
+        self.digest.leaf_hash() == self.leaf
+            && self.statement.as_ref().is_none_or(|(_, _, _, bytes)| LeafDigest::of(bytes) == self.digest)
+    }
+
+    /// With another bit: of the statement, or of the digest where there is no more.
+    fn rotten(&self, bit: usize) -> Self {
+        let flip = |bytes: &mut [u8]| {
+            let length = bytes.len().max(1);
+            bytes.get_mut(bit / 8 % length).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
+        };
+        let mut rotten = self.clone();
+        match &mut rotten.statement {
+            Some((.., bytes)) => {
+                let mut changed = bytes.to_vec();
+                flip(&mut changed);
+                *bytes = changed.into();
+            }
+            None => flip(&mut rotten.digest.0),
+        }
+        rotten
     }
 }
 
@@ -58,6 +81,28 @@ pub struct Chain {
     pub cosignatures: Vec<Arc<str>>,
     /// Earlier heads under which everything was here: where the chain can be cut off.
     earlier: Vec<SignedHead>,
+    /// Parts beside the entries whose checksums do not fit any more.
+    rotten: BTreeSet<Part>,
+}
+
+/// A part of a disk in which a bit can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A statement of a chain, or its digest where that is all there is.
+    Entry,
+    /// A chain's latest head.
+    Head,
+    /// A chain's tree.
+    Tree,
+    /// The signatures of witnesses on the head.
+    Cosignatures,
+    /// A proof of misbehaviour.
+    Proof,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 5] = [Self::Entry, Self::Head, Self::Tree, Self::Cosignatures, Self::Proof];
 }
 
 /// Earlier heads that are kept of each chain.
@@ -80,14 +125,47 @@ impl Chain {
         false
     }
 
+    /// Whether no bit of it has changed.
+    pub fn is_whole(&self) -> bool {
+        self.rotten.is_empty() && self.entries.iter().all(|stored| stored.is_whole())
+    }
+
+    fn set_tree(&mut self, range: CompactRange) {
+        self.range = range;
+        self.rotten.remove(&Part::Tree);
+    }
+
+    fn set_cosignatures(&mut self, lines: Vec<Arc<str>>) {
+        self.cosignatures = lines;
+        self.rotten.remove(&Part::Cosignatures);
+    }
+
+    /// What a start does about what is damaged: a tree is made of its entries again, signatures of witnesses are left out, and
+    /// what is behind a damaged entry or under a damaged head is cut off where the chain was last whole. Returns whether
+    /// anything of the chain is left.
+    fn repair(&mut self) -> bool {
+        let rotten = std::mem::take(&mut self.rotten);
+        if rotten.contains(&Part::Cosignatures) {
+            self.cosignatures.clear();
+        }
+        if rotten.contains(&Part::Tree) {
+            self.range = CompactRange::default();
+            self.entries.iter().for_each(|stored| self.range.append(stored.leaf));
+        }
+        let damaged = self.entries.iter().position(|stored| !stored.is_whole());
+        let under_head = rotten.contains(&Part::Head).then_some(self.entries.len());
+        damaged.or(under_head).is_none_or(|size| self.cut_off(size))
+    }
+
     fn set_head(&mut self, head: SignedHead) {
+        self.rotten.remove(&Part::Head);
         if let Some(before) = self.head.replace(head) {
             self.earlier.push(before);
             if self.earlier.len() > EARLIER_MAX {
                 self.earlier.remove(0);
             }
         }
-        self.cosignatures.clear();
+        self.set_cosignatures(Vec::new());
     }
 
     /// The root over the first `size` entries.
@@ -123,7 +201,7 @@ pub enum Operation {
 pub enum Broken {
     /// It says that all is durable, and writes nothing of the own chain.
     Lies,
-    /// It writes a part of a torn batch.
+    /// It takes a torn batch in as if it were whole.
     Tears,
     /// It loses proofs of misbehaviour.
     LosesProofs,
@@ -133,6 +211,26 @@ pub enum Broken {
     Forgets,
 }
 
+/// How the next write under way ends, with its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// All that is under way is lost.
+    Lost,
+    /// Of the next batch of several records one half is on the disk, and all that comes after it is lost.
+    Torn,
+}
+
+/// What a start found at the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A batch that was taken in.
+    Whole,
+    /// So many records of a batch whose digest is another's: they were dropped.
+    Torn(usize),
+}
+
 /// A disk.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -140,7 +238,12 @@ pub struct Disk {
     misbehaved: BTreeMap<OrganisationId, Arc<[u8]>>,
     lock: Option<SignedHead>,
     queue: VecDeque<(Ticket, Operation)>,
+    log: Option<Batch>,
+    torn: u64,
     backup: Option<BTreeMap<OrganisationId, Chain>>,
+    paused: BTreeSet<OrganisationId>,
+    /// How the next write ends, where its host is to stop with it.
+    pub ending: Option<Ending>,
     /// Whether there is no room: every write fails.
     pub full: bool,
     /// A planted fault.
@@ -189,20 +292,45 @@ impl Disk {
         })
     }
 
-    /// A crash: the first `survive` queued operations made it to the disk without anybody being told, the next one in part
-    /// when it is `torn`; the rest is lost. A start drops a torn batch whole, by its checksum.
+    /// Whether the next operation is one with which the host is to stop.
+    pub fn ends_now(&self) -> bool {
+        match (self.ending, self.queue.front()) {
+            (None, _) | (_, None) => false,
+            (Some(Ending::Lost), Some(_)) => true,
+            (Some(Ending::Torn), Some((_, operation))) => {
+                matches!(operation, Operation::Persist(writes) if writes.len() > 1)
+            }
+        }
+    }
+
+    /// A crash: the first `survive` queued operations made it to the disk without anybody being told, a half of the next one
+    /// when it is `torn`; the rest is lost.
     pub fn crash(&mut self, survive: usize, torn: bool) {
+        self.ending = None;
         for _ in 0..survive.min(self.queue.len()) {
             self.finish_one();
         }
-        if torn
-            && self.broken == Some(Broken::Tears)
-            && let Some((_, Operation::Persist(writes))) = self.queue.pop_front()
-        {
-            let half = writes.len().div_ceil(2);
-            writes.into_iter().rev().take(half).for_each(|write| self.apply(write));
+        if torn && let Some((_, Operation::Persist(writes))) = self.queue.pop_front() {
+            self.torn += 1;
+            self.log = Some(Batch::of(writes).torn(self.torn % 2 == 1));
         }
         self.queue.clear();
+    }
+
+    /// The batch at the end of the log, while the host is down.
+    pub const fn log(&self) -> Option<&Batch> {
+        self.log.as_ref()
+    }
+
+    /// What a start does about the end of the log: a batch that is whole is taken in, any other is dropped.
+    // INVARIANT(2): a batch is there as a whole or not at all, so what it says of a chain fits what it says of its tree.
+    pub fn replay(&mut self) -> Found {
+        let Some(batch) = self.log.take() else { return Found::Nothing };
+        if !batch.is_whole() && self.broken != Some(Broken::Tears) {
+            return Found::Torn(batch.records().len());
+        }
+        batch.into_records().into_iter().for_each(|write| self.apply(write));
+        Found::Whole
     }
 
     /// Keeps a copy of the data, in place of an earlier one.
@@ -218,6 +346,7 @@ impl Disk {
     /// An old copy of the data comes back. The head lock is no part of it.
     pub fn restore_data(&mut self, backup: BTreeMap<OrganisationId, Chain>) {
         self.queue.clear();
+        self.log = None;
         self.chains = backup;
     }
 
@@ -238,33 +367,53 @@ impl Disk {
         chain.cut_off(chain.entries.len().saturating_sub(entries))
     }
 
-    /// One bit of a stored statement changes. Returns whether there is a statement to change.
+    /// One bit of an entry changes. Returns whether there is one to change.
     pub fn rot(&mut self, organisation: &OrganisationId, index: usize, bit: usize) -> bool {
         let entry = self.chains.get_mut(organisation).and_then(|chain| chain.entries.get_mut(index));
         let Some(entry) = entry else { return false };
-        let Some((id, kind, visibility, bytes)) = &entry.statement else { return false };
-        let mut rotten = bytes.to_vec();
-        let length = rotten.len().max(1);
-        let Some(byte) = rotten.get_mut(bit / 8 % length) else { return false };
-        *byte ^= 1 << (bit % 8);
-        let statement = Some((*id, *kind, *visibility, rotten.into()));
-        *entry = Arc::new(Stored { statement, ..**entry });
+        *entry = Arc::new(entry.rotten(bit));
         true
     }
 
-    /// Reads everything and cuts chains off where an entry is damaged. Gives those that were.
-    pub fn scrub(&mut self) -> Vec<OrganisationId> {
-        let damaged = |chain: &Chain| chain.entries.iter().position(|stored| !stored.is_whole());
-        let found: Vec<(OrganisationId, usize)> =
-            self.chains.iter().filter_map(|(id, chain)| Some((*id, damaged(chain)?))).collect();
-        for (organisation, index) in &found {
-            if let Some(chain) = self.chains.get_mut(organisation)
-                && !chain.cut_off(*index)
-            {
-                self.chains.remove(organisation);
-            }
+    /// One bit of a chain's head, tree or cosignatures changes, or of the proof against its organisation. Returns whether there
+    /// is such a thing.
+    pub fn rot_part(&mut self, organisation: &OrganisationId, part: Part, bit: usize) -> bool {
+        if part == Part::Proof {
+            let Some(proof) = self.misbehaved.get_mut(organisation) else { return false };
+            let mut rotten = proof.to_vec();
+            let length = rotten.len().max(1);
+            rotten.get_mut(bit / 8 % length).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
+            *proof = rotten.into();
+            return true;
         }
-        found.into_iter().map(|(organisation, _)| organisation).collect()
+        let Some(chain) = self.chains.get_mut(organisation) else { return false };
+        let is_there = match part {
+            Part::Head => chain.head.is_some(),
+            Part::Cosignatures => !chain.cosignatures.is_empty(),
+            Part::Tree => !chain.entries.is_empty(),
+            Part::Entry | Part::Proof => false,
+        };
+        is_there && chain.rotten.insert(part)
+    }
+
+    /// Whether no bit of it has changed.
+    pub fn is_whole(&self) -> bool {
+        let mut proofs = self.misbehaved.values();
+        self.chains.values().all(Chain::is_whole) && proofs.all(|proof| is_proof(proof))
+    }
+
+    /// Reads everything. Chains of which something is damaged are repaired as far as they can be, and proofs left out. Gives
+    /// how many of all of these there were.
+    pub fn scrub(&mut self) -> usize {
+        let proofs = self.misbehaved.len();
+        self.misbehaved.retain(|_, proof| is_proof(proof));
+        let mut damaged = proofs - self.misbehaved.len();
+        self.chains.retain(|_, chain| {
+            let is_whole = chain.is_whole();
+            damaged += usize::from(!is_whole);
+            is_whole || chain.repair()
+        });
+        damaged
     }
 
     /// A copy of everything that is durable, head lock and all: what two machines with one organisation's keys begin with.
@@ -281,6 +430,11 @@ impl Disk {
     /// The proofs, to plant a fault.
     pub const fn proofs_mut(&mut self) -> &mut BTreeMap<OrganisationId, Arc<[u8]>> {
         &mut self.misbehaved
+    }
+
+    /// Takes note that exchange with an organisation is paused or not. Returns whether that is new.
+    pub fn pause(&mut self, organisation: OrganisationId, paused: bool) -> bool {
+        if paused { self.paused.insert(organisation) } else { self.paused.remove(&organisation) }
     }
 
     /// The data, as a backup takes it.
@@ -323,7 +477,7 @@ impl Disk {
             Write::Withheld { organisation, position, digest } => {
                 self.place(organisation, position, share(Stored::new(digest, None)));
             }
-            Write::Tree { organisation, range } => self.chain(organisation).range = range,
+            Write::Tree { organisation, range } => self.chain(organisation).set_tree(range),
             Write::Head(head) => {
                 let chain = self.chain(head.organisation());
                 // A head that is written a second time keeps its cosignatures.
@@ -334,7 +488,7 @@ impl Disk {
             Write::Cosignatures { organisation, size, lines } => {
                 let chain = self.chain(organisation);
                 if chain.head.as_ref().is_some_and(|head| head.size() == size) {
-                    chain.cosignatures = lines;
+                    chain.set_cosignatures(lines);
                 }
             }
             Write::Misbehaviour { organisation, proof } => {
@@ -397,10 +551,15 @@ impl Disk {
             chains,
             locked: self.lock.as_ref().map(|head| head.bytes().clone()),
             mesh: None,
-            paused: Vec::new(),
+            paused: self.paused.iter().copied().collect(),
             misbehaved: self.misbehaved.iter().map(|(id, proof)| (*id, proof.clone())).collect(),
         }
     }
+}
+
+/// Whether these bytes prove something against somebody: what a checksum tells.
+fn is_proof(bytes: &[u8]) -> bool {
+    Misbehaviour::parse(bytes).is_ok_and(|proof| proof.check().is_ok())
 }
 
 /// Entries that hosts of this thread have in common, by digest: a thousand copies take the room of one.
@@ -440,10 +599,11 @@ impl Subtrees for Chain {
 impl EntrySource for Chain {
     fn entry(&self, position: Position) -> Option<Entry> {
         let stored = self.entries.get(usize::try_from(position.0).ok()?)?;
-        match &stored.statement {
-            Some((.., bytes)) => stored.is_whole().then(|| Entry::Statement(ByteString(bytes.to_vec()))),
-            None => Some(Entry::Withheld(stored.digest)),
-        }
+        let entry = match &stored.statement {
+            Some((.., bytes)) => Entry::Statement(ByteString(bytes.to_vec())),
+            None => Entry::Withheld(stored.digest),
+        };
+        stored.is_whole().then_some(entry)
     }
 }
 
@@ -495,7 +655,7 @@ impl Chain {
     /// Entries from a position on that are digests alone.
     pub fn lacking(&self, from: Position, max: usize) -> Vec<(Position, LeafDigest)> {
         let entries = self.entries.iter().zip(0u64..).skip(usize::try_from(from.0).unwrap_or(usize::MAX));
-        let withheld = entries.filter(|(stored, _)| stored.statement.is_none());
+        let withheld = entries.filter(|(stored, _)| stored.statement.is_none() && stored.is_whole());
         withheld.map(|(stored, position)| (Position(position), stored.digest)).take(max).collect()
     }
 }

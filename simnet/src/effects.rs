@@ -15,14 +15,15 @@ use counterfoil_protocol::chain::misbehaviour::Misbehaviour;
 use counterfoil_protocol::chain::{Head, Notice};
 use counterfoil_protocol::codec;
 
-use crate::disk::{Finished, Operation};
+use crate::disk::{Ending, Finished, Operation};
 use crate::gossip::{
     DECLINE_BYTES, ENVELOPE_BYTES, HEARTBEAT_MS, LAZY, MessageId, NAME_BYTES, Pending, RETOLD,
 };
 use crate::history::{Acknowledged, Expelled};
+use crate::tally::Mark;
 use crate::wire::label;
 use crate::world::{Happening, Parcel, Word, World};
-use crate::{adversary, canary};
+use crate::{adversary, canary, workload};
 
 /// Bytes of a request or answer on the wire besides its own: stream, protocol name, length.
 const EXCHANGE_BYTES: u64 = 16;
@@ -102,7 +103,7 @@ impl World {
             }
             Effect::Gossip { topic, bytes } => self.publish(index, topic, bytes),
             Effect::Judge { gossip, judgement } => self.judged(index, gossip, judgement),
-            Effect::Reply { outcome: Ok(appended), .. } => {
+            Effect::Reply { append, outcome: Ok(appended) } => {
                 let Some(organisation) = self.hosts.get(index).map(|host| host.id()) else { return };
                 self.note(&format!("{index} acknowledges {} at {}", appended.statement, appended.position));
                 self.history.acknowledged.push(Acknowledged {
@@ -111,8 +112,12 @@ impl World {
                     statement: appended.statement,
                     position: appended.position,
                 });
+                workload::appended(self, index, append, appended.statement);
             }
-            Effect::Reply { outcome: Err(error), .. } => self.note(&format!("{index} refuses: {error}")),
+            Effect::Reply { append, outcome: Err(error) } => {
+                self.note(&format!("{index} refuses: {error}"));
+                workload::refused(self, append, &error);
+            }
             Effect::Reach(key) => self.dial(index, starts, key),
             Effect::GossipWith { peer, begins } => {
                 let circle = self.hosts.get_mut(index).map(|host| &mut host.circle);
@@ -167,12 +172,18 @@ impl World {
         let Some(host) = self.hosts.get_mut(index).filter(|host| host.starts == starts && host.runs()) else {
             return;
         };
+        if host.disk.ends_now() {
+            let torn = host.disk.ending == Some(Ending::Torn);
+            self.tally.took(Mark::Crashed);
+            return self.stop(index, 0, torn);
+        }
         match host.disk.finish_one() {
             Some(Finished::Durable(ticket)) => self.input(index, Input::Durable(ticket)),
             Some(Finished::Locked(ticket, outcome)) => {
                 self.input(index, Input::HeadLocked { ticket, outcome });
             }
             Some(Finished::Failed(ticket)) => {
+                self.tally.took(Mark::Full);
                 self.input(index, Input::WriteFailed { ticket, reason: "the disk is full".into() });
                 // It is unknown what is on disk: the driver ends.
                 self.stop(index, 0, false);
@@ -192,6 +203,15 @@ impl World {
         }
     }
 
+    /// Puts something on its way once more, where the network doubles what it carries.
+    fn send_again(&mut self, from: usize, to: usize, mark: Mark, parcel: impl FnOnce() -> Parcel) {
+        let duplication = self.network.weather.duplication;
+        if duplication > 0 && self.below(1000) < duplication && self.network.is_up(from, to) {
+            self.tally.took(mark);
+            self.send(from, to, parcel());
+        }
+    }
+
     /// Sends a request.
     pub(crate) fn send_request(&mut self, from: usize, to: usize, exchange: ExchangeId, request: Request) {
         let Ok(bytes) = message::encode(&request) else { return };
@@ -201,6 +221,7 @@ impl World {
             let Ok(request) = decode_request(&bytes) else {
                 return self.note(&format!("{from} sent a request to {to} that cannot be read"));
             };
+            self.send_again(from, to, Mark::RequestTwice, || Parcel::Request(exchange, request.clone()));
             return self.send(from, to, Parcel::Request(exchange, request));
         }
         self.send(from, to, Parcel::Request(exchange, request));
@@ -218,6 +239,7 @@ impl World {
             let Ok(response) = decode_response(&bytes) else {
                 return self.note(&format!("{index} sent an answer to {to} that cannot be read"));
             };
+            self.send_again(index, to, Mark::AnswerTwice, || Parcel::Response(exchange, response.clone()));
             return self.send(index, to, Parcel::Response(exchange, response));
         }
         self.send(index, to, Parcel::Response(exchange, response));
@@ -261,6 +283,9 @@ impl World {
         let Some(message) = self.gossip.message(id) else { return };
         self.network.count(from, message.topic.name(), message.bytes.len() as u64 + ENVELOPE_BYTES);
         let copies = if self.below(1000) < self.network.weather.duplication { 2 } else { 1 };
+        if copies > 1 && self.network.is_up(from, to) {
+            self.tally.took(Mark::GossipTwice);
+        }
         for _ in 0..copies {
             self.send(from, to, Parcel::Gossip(id, hops));
         }

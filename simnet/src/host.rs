@@ -54,6 +54,10 @@ pub struct Host {
     pub starts: u64,
     /// How many observations it was asked to append.
     pub appended: u64,
+    /// Number of the key of its peer; the first is 0.
+    pub peer: u64,
+    /// The statement by which it left the mesh last.
+    pub left: Option<StatementId>,
     /// The epoch whose chain key the host has.
     pub epoch: u64,
     /// Further authorities.
@@ -89,6 +93,8 @@ impl Host {
             adversary: None,
             starts: 0,
             appended: 0,
+            peer: 0,
+            left: None,
             epoch: 0,
             issued: Vec::new(),
             observed: Vec::new(),
@@ -109,6 +115,11 @@ impl Host {
     /// The key of its peer.
     pub const fn peer_key(&self) -> PublicKey {
         self.peer_key
+    }
+
+    /// It goes on under another key.
+    pub(crate) const fn set_peer_key(&mut self, key: PublicKey) {
+        self.peer_key = key;
     }
 
     /// Whether it runs.

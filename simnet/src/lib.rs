@@ -14,10 +14,11 @@
 //! | --- | --- |
 //! | [`world`], `effects` | hosts, virtual time, the event queue; what effects do and what arrives |
 //! | [`network`], [`gossip`], [`clock`] | links and their faults, gossip along a mesh of bounded degree, clocks |
-//! | [`host`], [`inputs`], [`disk`] | one organisation: its engine, its keys, what it was told last; what survives a crash, and what does not |
+//! | [`host`], [`inputs`], [`disk`], [`log`] | one organisation: its engine, its keys, what it was told last; what survives a crash, and what does not |
 //! | [`adversary`], [`workload`] | hosts that do wrong; what organisations have to say |
-//! | [`plan`], [`run`], [`scan`], [`shrink`] | what is done to a world, doing it, what is demanded after it, making a failure small |
-//! | [`wire`], [`history`], [`trace`] | everything said, as bytes; what was seen to happen; its digest |
+//! | [`plan`], [`mischief`], [`run`] | what is to be done to a world, doing it, a whole run |
+//! | [`scan`], [`members`], [`shrink`] | what is demanded after it, of whom, making a failure small |
+//! | [`wire`], [`history`], [`trace`], [`tally`] | everything said, as bytes; what was seen to happen; its digest; what took effect |
 //! | [`checkers`], [`canary`] | the invariants, and a planted fault for each |
 //! | [`decide`] | decisions from what lies on a disk |
 //! | [`story`] | small worlds for tests that tell one story |
@@ -36,6 +37,9 @@ pub mod grow;
 pub mod history;
 pub mod host;
 pub mod inputs;
+pub mod log;
+pub mod members;
+pub mod mischief;
 pub mod network;
 pub mod plan;
 pub mod report;
@@ -43,6 +47,7 @@ pub mod run;
 pub mod scan;
 pub mod shrink;
 pub mod story;
+pub mod tally;
 pub mod trace;
 pub mod wire;
 pub mod workload;

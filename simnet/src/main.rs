@@ -13,6 +13,7 @@ use counterfoil_simnet::plan::{Plan, numbers};
 use counterfoil_simnet::report;
 use counterfoil_simnet::run::{Report, run};
 use counterfoil_simnet::shrink::shrink;
+use counterfoil_simnet::tally::Tally;
 
 #[derive(Parser)]
 #[command(about = "Runs Counterfoil engines in a deterministic world with a faulty network and faulty disks")]
@@ -255,6 +256,7 @@ fn summary(plan: &Plan, report: &Report) {
         report.exposed_ms,
         report.digest
     );
+    println!("took effect: {}", report.tally);
 }
 
 fn verdict(violation: Option<&Violation>) -> ExitCode {
@@ -275,6 +277,7 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
     let failures = AtomicU64::new(0);
     let done = AtomicU64::new(0);
     let reports = Mutex::new(Vec::new());
+    let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -284,7 +287,11 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
                         return;
                     }
                     let plan = Plan::of(seed, hosts);
-                    match outcome(&plan, false) {
+                    let (found, report) = outcome(&plan, false);
+                    if let Ok(mut tally) = tally.lock() {
+                        tally.add(&report.tally);
+                    }
+                    match (found, report) {
                         (None, report) => {
                             if let Ok(mut reports) = reports.lock() {
                                 reports.push(report);
@@ -309,6 +316,9 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
                             end - first,
                             failures.load(Ordering::Relaxed)
                         );
+                        if let Ok(tally) = tally.lock() {
+                            println!("took effect: {tally}");
+                        }
                     }
                 }
             });
@@ -316,8 +326,10 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
     });
     let reports = reports.into_inner().unwrap_or_default();
     let failed = failures.into_inner();
+    let tally = tally.into_inner().unwrap_or_default();
     let worst = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or_default();
     println!("{} runs, {failed} failed", end - first);
+    println!("took effect: {tally}");
     println!(
         "at most: converged in {} ms, healed in {} ms, recall in {} ms over {} links, exposed in {} ms ({} runs)",
         worst(|report| report.converged_ms),

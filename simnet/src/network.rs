@@ -7,13 +7,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
 use crate::gossip::{DEGREE, DEGREE_MAX};
+use crate::tally::{Mark, Tally};
 
 /// How bad all links are at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weather {
     /// Messages lost, in parts of a thousand.
     pub loss: u64,
-    /// Gossip delivered twice, in parts of a thousand.
+    /// Messages delivered twice, in parts of a thousand.
     pub duplication: u64,
     /// Longest further delay of a message, in milliseconds. Messages overtake each other within it.
     pub delay_ms: u64,
@@ -29,8 +30,10 @@ impl Weather {
 struct Link {
     /// Whether the connection stands.
     up: bool,
-    /// Whether what is sent gets lost while both ends believe that the connection stands.
-    deaf: bool,
+    /// Whether what is sent gets lost while both ends believe that the connection stands, and as what that counts.
+    deaf: Option<Mark>,
+    /// When the last of what was sent arrives.
+    last_at: Millis,
     /// Until when nothing is delivered; then all of it.
     clogged_until: Millis,
     /// Least time on the way, in milliseconds.
@@ -94,6 +97,8 @@ pub struct Network {
     sent: Vec<Count>,
     /// What was sent, by lane or kind of request or answer.
     by_kind: BTreeMap<&'static str, Count>,
+    /// What happened to messages on their way.
+    pub tally: Tally,
 }
 
 /// One random circle through all hosts.
@@ -115,6 +120,7 @@ impl Network {
             weather: Weather::CALM,
             sent: vec![Count::default(); hosts],
             by_kind: BTreeMap::new(),
+            tally: Tally::default(),
         };
         let circles = match topology {
             Topology::Full => DEGREE / 2,
@@ -153,7 +159,7 @@ impl Network {
             return;
         }
         let base_ms = base_ms.0 + rng.next_u64() % base_ms.1.saturating_sub(base_ms.0).max(1);
-        let link = Link { up: true, deaf: false, clogged_until: Millis(0), base_ms };
+        let link = Link { up: true, deaf: None, last_at: Millis(0), clogged_until: Millis(0), base_ms };
         for (a, b) in [(a, b), (b, a)] {
             if let Some(links) = self.links.get_mut(a) {
                 links.insert(b, link);
@@ -248,8 +254,8 @@ impl Network {
         changed
     }
 
-    /// What `a` sends to `b` gets lost from now on, or no longer.
-    pub fn set_deaf(&mut self, a: usize, b: usize, deaf: bool) {
+    /// What `a` sends to `b` gets lost from now on, and counts as that; or no longer.
+    pub fn set_deaf(&mut self, a: usize, b: usize, deaf: Option<Mark>) {
         if let Some(link) = self.link(a, b) {
             link.deaf = deaf;
         }
@@ -262,6 +268,18 @@ impl Network {
         }
     }
 
+    /// Each link from one of these hosts to another that is none of them, in this direction.
+    pub fn across(&self, side: &BTreeSet<usize>) -> Vec<(usize, usize)> {
+        let links = side.iter().filter_map(|from| Some((*from, self.links.get(*from)?)));
+        let all = links.flat_map(|(from, links)| links.keys().map(move |to| (from, *to)));
+        all.filter(|(_, to)| !side.contains(to)).collect()
+    }
+
+    /// Whether any connection does not stand, or is deaf.
+    pub fn is_broken(&self) -> bool {
+        self.links.iter().flat_map(BTreeMap::values).any(|link| !link.up || link.deaf.is_some())
+    }
+
     /// Mends every link. Gives the connections that did not stand.
     pub fn heal(&mut self) -> Vec<(usize, usize)> {
         let mut down = Vec::new();
@@ -271,7 +289,7 @@ impl Network {
                     down.push((a, *b));
                 }
                 link.up = true;
-                link.deaf = false;
+                link.deaf = None;
                 link.clogged_until = Millis(0);
             }
         }
@@ -280,13 +298,26 @@ impl Network {
 
     /// When what `from` sends to `to` now arrives; none when it gets lost on the way.
     pub fn travel(&mut self, now: Millis, from: usize, to: usize, rng: &mut ChaCha8Rng) -> Option<Millis> {
-        let link = *self.links.get(from)?.get(&to)?;
+        let link = self.links.get_mut(from)?.get_mut(&to)?;
         let lost = rng.next_u64() % 1000 < self.weather.loss;
         let jitter = rng.next_u64() % self.weather.delay_ms.max(1);
-        if lost || link.deaf || !link.up {
+        if !link.up {
             return None;
         }
-        Some(now.plus((link.base_ms + jitter).max(1)).max(link.clogged_until))
+        if let Some(mark) = link.deaf.or(lost.then_some(Mark::Lost)) {
+            self.tally.took(mark);
+            return None;
+        }
+        let through = now.plus((link.base_ms + jitter).max(1));
+        let at = through.max(link.clogged_until);
+        if at > through {
+            self.tally.took(Mark::HeldUp);
+        }
+        if at < link.last_at {
+            self.tally.took(Mark::Overtook);
+        }
+        link.last_at = link.last_at.max(at);
+        Some(at)
     }
 
     /// Counts what a host sends.
@@ -359,16 +390,19 @@ mod tests {
         let mut rng = ChaCha8Rng::from_seed([4; 32]);
         let now = Millis(1000);
         assert!(network.travel(now, 0, 1, &mut rng).is_some());
-        network.set_deaf(0, 1, true);
+        network.set_deaf(0, 1, Some(Mark::Unheard));
         assert!(network.travel(now, 0, 1, &mut rng).is_none());
         assert!(network.travel(now, 1, 0, &mut rng).is_some(), "the other direction goes on");
+        assert_eq!(network.tally.count(Mark::Unheard), 1);
         network.clog(1, 2, Millis(9_000));
         assert_eq!(network.travel(now, 1, 2, &mut rng), Some(Millis(9_000)));
+        assert_eq!(network.tally.count(Mark::HeldUp), 1);
         assert!(network.set_up(0, 2, false));
         assert!(!network.set_up(0, 2, false));
         assert!(network.travel(now, 2, 0, &mut rng).is_none());
         assert_eq!(network.heal(), [(0, 2)]);
         assert!(network.travel(now, 0, 1, &mut rng).is_some());
         assert!(network.travel(now, 1, 2, &mut rng).is_some_and(|at| at < Millis(2_000)));
+        assert!(network.tally.count(Mark::Overtook) > 0, "the first is still on its way");
     }
 }

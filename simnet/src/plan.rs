@@ -9,6 +9,7 @@ use rand_chacha::rand_core::Rng;
 
 use crate::adversary::Fault;
 use crate::clock::Clock;
+use crate::disk::{Ending, Part};
 use crate::network::{Topology, Weather};
 use crate::workload::{DEPLOYERS, SUPPLIERS, What};
 use crate::world::generator;
@@ -18,8 +19,8 @@ use crate::world::generator;
 pub enum Action {
     /// A host says something.
     Say(usize, What),
-    /// A host stops at once; a batch that its disk was writing is torn or not.
-    Crash(usize, bool),
+    /// A host stops: at once, or with the next write under way, which ends like this.
+    Crash(usize, Option<Ending>),
     /// A host that is down starts, mended where that is needed.
     Start(usize),
     /// The connection between two hosts breaks.
@@ -30,6 +31,8 @@ pub enum Action {
     Clog(usize, usize, u64),
     /// Every connection between these hosts and the others breaks.
     Partition(BTreeSet<usize>),
+    /// What these hosts send to the others gets lost.
+    OneWay(BTreeSet<usize>),
     /// All connections are mended.
     Heal,
     /// All links get better or worse.
@@ -42,14 +45,26 @@ pub enum Action {
     Restore(usize),
     /// A host stops, the last entries of one chain that were synced are gone, and it starts again.
     LoseSynced(usize, usize, usize),
-    /// A bit of a host's copy of a chain changes.
-    Rot(usize, usize, usize),
+    /// A bit of a host's copy of a chain changes, or of a proof that it has.
+    Rot(usize, usize, Part, usize),
     /// A host's disk has no room any more.
     Full(usize),
     /// A second machine with a host's keys and disk starts, shown to these in place of the first.
     SecondFace(usize, BTreeSet<usize>),
     /// A host that is no honest one acts.
     Act(usize),
+    /// A host whose organisation is no founder starts.
+    Enter(usize),
+    /// Every member that runs votes for a host's organisation.
+    Admit(usize),
+    /// Every member that runs votes against it.
+    Expel(usize),
+    /// A host's organisation leaves the mesh.
+    Leave(usize),
+    /// Every member that runs votes for other terms, which are to be this version.
+    Amend(u64),
+    /// The first pauses its exchange with the second, or resumes it.
+    Pause(usize, usize, bool),
 }
 
 /// An action and when it is done.
@@ -66,11 +81,13 @@ pub struct Step {
 pub struct Plan {
     /// The seed.
     pub seed: u64,
-    /// How many hosts there are.
+    /// How many hosts found the mesh.
     pub hosts: usize,
+    /// How many more there are that are no founders; they are numbered on.
+    pub newcomers: usize,
     /// Who can connect.
     pub topology: Topology,
-    /// The hosts' clocks.
+    /// The hosts' clocks, in order.
     pub clocks: Vec<Clock>,
     /// Hosts that are no honest ones from the start.
     pub adversaries: BTreeMap<usize, Fault>,
@@ -88,6 +105,15 @@ pub const MISCHIEF_MS: u64 = 60_000;
 pub const CLOG_MS_MAX: u64 = 8_000;
 /// Furthest that a clock is beside the world's time, in milliseconds, at first and by each step.
 pub const CLOCK_MS_MAX: u64 = 2_000;
+
+/// What a plan has drawn already of what it has few of.
+#[derive(Default)]
+struct Once {
+    faced: bool,
+    left: bool,
+    expelled: bool,
+    amended: u64,
+}
 
 struct Draw(ChaCha8Rng);
 
@@ -121,7 +147,8 @@ impl Plan {
         } else {
             Topology::Circles { degree: 8 + 2 * draw.host(3) }
         };
-        let clocks = (0..hosts).map(|_| Clock::new(draw.signed(CLOCK_MS_MAX), draw.signed(200))).collect();
+        let clocks =
+            (0..hosts + 2).map(|_| Clock::new(draw.signed(CLOCK_MS_MAX), draw.signed(200))).collect();
         // The first hosts decide and supply; what the others do wrong shows in what these come to know.
         let spared = (DEPLOYERS + SUPPLIERS).min(hosts);
         let mut adversaries = BTreeMap::new();
@@ -137,6 +164,7 @@ impl Plan {
         let mut plan = Self {
             seed,
             hosts,
+            newcomers: draw.host(3),
             topology,
             clocks,
             adversaries,
@@ -144,11 +172,16 @@ impl Plan {
             steps: Vec::new(),
             kept: Vec::new(),
         };
-        let count = 30 + draw.below(40);
-        let mut faced = false;
+        for newcomer in hosts..plan.everybody() {
+            let at_ms = draw.below(MISCHIEF_MS / 2);
+            plan.push(at_ms, Action::Enter(newcomer));
+            plan.push(at_ms + 1_000 + draw.below(20_000), Action::Admit(newcomer));
+        }
+        let count = 40 + draw.below(50);
+        let mut once = Once::default();
         for _ in 0..count {
             let at_ms = draw.below(MISCHIEF_MS);
-            plan.draw_step(&mut draw, at_ms, &mut faced);
+            plan.draw_step(&mut draw, at_ms, &mut once);
         }
         for index in plan.adversaries.keys().copied().collect::<Vec<_>>() {
             for _ in 0..4 {
@@ -160,20 +193,29 @@ impl Plan {
         plan
     }
 
+    /// How many hosts there are in all.
+    pub const fn everybody(&self) -> usize {
+        self.hosts + self.newcomers
+    }
+
     fn push(&mut self, at_ms: u64, action: Action) {
         self.steps.push(Step { at_ms, action });
     }
 
-    fn draw_step(&mut self, draw: &mut Draw, at_ms: u64, faced: &mut bool) {
-        let hosts = self.hosts;
+    fn draw_step(&mut self, draw: &mut Draw, at_ms: u64, once: &mut Once) {
+        let hosts = self.everybody();
         let index = draw.host(hosts);
         let other = draw.host(hosts);
+        // Those who decide, and those on whose evidence they do, stay.
+        let parts =
+            (DEPLOYERS + SUPPLIERS..self.hosts).contains(&index) && !self.adversaries.contains_key(&index);
         let supplier = DEPLOYERS + draw.host(SUPPLIERS);
         let down_ms = 500 + draw.below(8_000);
-        match draw.below(40) {
+        match draw.below(60) {
             0 | 1 => {
-                let torn = draw.below(2) == 0;
-                self.push(at_ms, Action::Crash(index, torn));
+                let ending =
+                    [None, Some(Ending::Lost), Some(Ending::Torn)].get(draw.host(3)).copied().flatten();
+                self.push(at_ms, Action::Crash(index, ending));
                 self.push(at_ms + down_ms, Action::Start(index));
             }
             2 => self.push(at_ms, Action::Cut(index, other)),
@@ -198,20 +240,34 @@ impl Plan {
                 self.push(at_ms + down_ms, Action::Restore(index));
             }
             10 | 11 => self.push(at_ms, Action::LoseSynced(index, other, 1 + draw.host(6))),
-            12 | 13 => {
-                self.push(at_ms, Action::Rot(index, other, usize::try_from(draw.below(1 << 16)).unwrap_or(0)))
+            12 | 13 | 45..=47 => {
+                let part = Part::ALL.get(draw.host(Part::ALL.len())).copied().unwrap_or(Part::Entry);
+                let bit = usize::try_from(draw.below(1 << 16)).unwrap_or(0);
+                self.push(at_ms, Action::Rot(index, other, part, bit));
             }
             14 => {
                 self.push(at_ms, Action::Full(index));
                 self.push(at_ms + down_ms, Action::Start(index));
             }
-            15 if !*faced && index >= DEPLOYERS + SUPPLIERS && !self.adversaries.contains_key(&index) => {
-                *faced = true;
+            15 if parts && !once.faced => {
+                once.faced = true;
                 let shown = draw.some(hosts);
                 self.push(at_ms, Action::SecondFace(index, shown));
             }
             16..=18 => self.push(at_ms, Action::Say(index, What::Private)),
-            19 => self.push(at_ms, Action::Say(index, What::Parties)),
+            19 => {
+                let third = draw.host(hosts);
+                let parties = [index, other, third];
+                self.push(at_ms, Action::Say(index, What::Propose(other, third)));
+                parties
+                    .iter()
+                    .skip(1)
+                    .for_each(|party| self.push(at_ms + 500, Action::Say(*party, What::Accept)));
+                for party in parties {
+                    self.push(at_ms + down_ms, Action::Say(party, What::Parties));
+                    self.push(at_ms + 3 * down_ms, Action::Say(party, What::Parties));
+                }
+            }
             20 | 21 => {
                 self.push(at_ms, Action::Say(index, What::Issue));
                 self.push(at_ms + down_ms, Action::Say(index, What::ObserveByIssued));
@@ -223,9 +279,39 @@ impl Plan {
                 self.push(at_ms + down_ms, Action::Say(supplier, What::Recall));
             }
             24..=27 => self.push(at_ms, Action::Say(draw.host(DEPLOYERS), What::Decide(supplier))),
-            28 | 29 => self.push(at_ms, Action::Say(index, What::Link(other))),
+            28 | 29 => {
+                self.push(at_ms, Action::Say(index, What::Link(other)));
+                self.push(at_ms + down_ms, Action::Say(other, What::Answer(index)));
+            }
             30 => self.push(at_ms, Action::Say(index, What::VoteForOutsider)),
             31 | 32 => self.push(at_ms, Action::Say(supplier, What::Observe(2))),
+            33 | 34 => {
+                let side = draw.some(hosts);
+                self.push(at_ms, Action::OneWay(side));
+                self.push(at_ms + 2_000 + draw.below(15_000), Action::Heal);
+            }
+            35 | 36 => {
+                self.push(at_ms, Action::Pause(index, other, true));
+                self.push(at_ms + 2 * down_ms, Action::Pause(index, other, false));
+            }
+            37 if parts && !once.left => {
+                once.left = true;
+                self.push(at_ms, Action::Leave(index));
+                if draw.below(2) == 0 {
+                    self.push(at_ms + down_ms, Action::Admit(index));
+                }
+            }
+            38 if parts && !once.expelled => {
+                once.expelled = true;
+                self.push(at_ms, Action::Expel(index));
+            }
+            39 if once.amended < 2 => {
+                once.amended += 1;
+                self.push(at_ms, Action::Amend(once.amended));
+            }
+            40 | 41 => self.push(at_ms, Action::Say(index, What::Renew)),
+            42 | 43 => self.push(at_ms, Action::Say(index, What::Rotate)),
+            44 => self.push(at_ms, Action::Say(index, What::Anchor)),
             _ => self.push(at_ms, Action::Say(index, What::Observe(1 + draw.below(6)))),
         }
     }
@@ -327,7 +413,7 @@ mod tests {
             .flat_map(|seed| Plan::of(seed, None).steps)
             .map(|step| format!("{:?}", step.action).chars().take_while(|c| c.is_alphabetic()).collect())
             .collect();
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 24, "{names:?}");
         let faults: BTreeSet<Fault> =
             (0..200).flat_map(|seed| Plan::of(seed, None).adversaries.into_values()).collect();
         assert_eq!(faults.len(), Fault::LASTING.len());

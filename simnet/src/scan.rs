@@ -9,7 +9,7 @@ use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 use crate::canary::{Canary, Moment};
 use crate::checkers::restart::{Lasting, Standing};
 use crate::checkers::{
-    Violation, chains, convergence, decisions, misbehaviour, recall_reach, restart, violation,
+    Violation, bounds, chains, convergence, decisions, misbehaviour, recall_reach, restart, violation,
 };
 use crate::disk::Chain;
 use crate::gossip::RETOLD;
@@ -24,12 +24,13 @@ pub const HEALS_PERIODS: u64 = 3;
 /// Milliseconds between two looks while something is awaited.
 const TICK_MS: u64 = 100;
 
+/// Honest hosts that run and are members: of whom and to whom everything is to come.
 fn running(world: &World) -> Vec<usize> {
-    world
-        .honest()
-        .into_iter()
-        .filter(|index| world.hosts.get(*index).is_some_and(|host| host.runs()))
-        .collect()
+    let members = world.roll().members;
+    let counts = |index: &usize| {
+        world.hosts.get(*index).is_some_and(|host| host.runs() && members.contains(&host.id()))
+    };
+    world.honest().into_iter().filter(counts).collect()
 }
 
 /// What is missing until every honest host has every honest organisation's head.
@@ -248,6 +249,10 @@ fn everything(world: &World, watch: &Watch, report: &mut Report) -> Result<(), V
         .or_else(|| misbehaviour::no_honest_conviction(&proofs, &watch.equivocators))
         .or_else(|| misbehaviour::exposure(&proofs, &watch.reached));
     if let Some(found) = found {
+        return Err(found);
+    }
+    let disks: Vec<_> = honest.iter().map(|(index, host)| (*index, host.id(), host.disk.chains())).collect();
+    if let Some(found) = bounds::limited_stays_limited(&disks) {
         return Err(found);
     }
     // Copies of one chain that are the same are verified once.

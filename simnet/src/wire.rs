@@ -161,7 +161,8 @@ impl World {
             && !had.unwrap_or(TreeSize(0)).contains(position)
         {
             let what = format!("entries of {organisation} from {position} on, as no member");
-            self.history.leaks.push(Leak { from, to, what });
+            // Votes that came since the disks were looked at may have let it in.
+            self.suspects.push(Leak { from, to, what });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Hosts and virtual time: what is to happen, in order. What effects do is in `effects`.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,12 +21,16 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::checkers::bounds::bounded;
 use crate::clock::START;
 use crate::decide::Careless;
+use crate::disk::Found;
 use crate::gossip::{Gossip, MessageId};
-use crate::history::History;
+use crate::history::{History, Leak};
 use crate::host::Host;
+use crate::members::Folded;
 use crate::network::{Network, Topology};
+use crate::tally::{Mark, Tally};
 use crate::trace::Trace;
 use crate::wire::Limited;
+use crate::workload::{Awaited, Pact};
 
 /// What is on its way to a host.
 #[derive(Debug)]
@@ -109,6 +114,19 @@ pub struct World {
     pub located: Vec<(usize, GatherId, Vec<Located>)>,
     /// Statements that are not for everybody.
     pub limited: Limited,
+    /// What took effect.
+    pub tally: Tally,
+    /// Members that have left or were to be voted out, by host.
+    pub parted: BTreeMap<usize, Mark>,
+    /// Organisations that founded the mesh.
+    pub founded: BTreeSet<OrganisationId>,
+    /// Agreements that were proposed.
+    pub pacts: Vec<Pact>,
+    /// Entries that were served to who may have been no member.
+    pub(crate) suspects: Vec<Leak>,
+    /// What is to come of statements that hosts were asked to append.
+    pub(crate) awaited: BTreeMap<AppendId, Awaited>,
+    pub(crate) folded: RefCell<Folded>,
     /// Where each head, and each proof, arrived first, of organisations that are watched.
     pub arrivals: BTreeMap<Word, Arrivals>,
     /// Organisations of which the arrivals of heads and proofs are written down.
@@ -155,6 +173,13 @@ impl World {
             gathered: Vec::new(),
             located: Vec::new(),
             limited: Limited::default(),
+            tally: Tally::default(),
+            parted: BTreeMap::new(),
+            founded: BTreeSet::new(),
+            pacts: Vec::new(),
+            suspects: Vec::new(),
+            awaited: BTreeMap::new(),
+            folded: RefCell::default(),
             arrivals: BTreeMap::new(),
             watched: BTreeSet::new(),
             careless: None,
@@ -180,6 +205,7 @@ impl World {
 
     /// The mesh that hosts enter when they start.
     pub fn set_mesh(&mut self, mesh: MeshId, charter: Charter) {
+        self.founded = charter.members.iter().copied().collect();
         self.mesh = Some((mesh, charter));
     }
 
@@ -235,11 +261,15 @@ impl World {
     /// When the engine does not start from what is on its disk.
     pub fn start(&mut self, index: usize) -> Result<(), String> {
         let Some(host) = self.hosts.get_mut(index).filter(|host| !host.runs()) else { return Ok(()) };
-        let damaged = host.disk.scrub().len();
+        let found = host.disk.replay();
+        let damaged = host.disk.scrub();
         host.broken = false;
         host.start(&self.setting.config, &self.mesh, self.setting.seed, &self.checked)
             .map_err(|e| format!("host {index}: {e}"))?;
-        self.note(&format!("start {index}, {damaged} chains cut off"));
+        self.note(&format!("start {index}, log {found:?}, {damaged} damaged"));
+        let is_torn = matches!(found, Found::Torn(_));
+        let marks = [(is_torn, Mark::TornDropped), (damaged > 0, Mark::Repaired)];
+        marks.into_iter().filter(|(took, _)| *took).for_each(|(_, mark)| self.tally.took(mark));
         self.drain(index);
         for other in self.network.neighbours(index) {
             self.connect(index, other);
@@ -267,10 +297,13 @@ impl World {
         self.stop(index, survive, false);
     }
 
-    /// Stops a host at once: `survive` of the writes under way reach its disk, and a part of the next if it is torn.
+    /// Stops a host at once: `survive` of the writes under way reach its disk, and a half of the next if it is torn.
     pub fn stop(&mut self, index: usize, survive: usize, torn: bool) {
         let Some(host) = self.hosts.get_mut(index).filter(|host| host.runs()) else { return };
         host.engine = None;
+        if survive + usize::from(torn) < host.disk.queued() {
+            self.tally.took(Mark::LostUnsynced);
+        }
         host.disk.crash(survive, torn);
         host.word.clear();
         host.circle.clear();
@@ -285,15 +318,36 @@ impl World {
         }
     }
 
-    /// Cuts the connection between two hosts.
-    pub fn cut(&mut self, a: usize, b: usize) {
+    /// Cuts the connection between two hosts. Returns whether it stood.
+    pub fn cut(&mut self, a: usize, b: usize) -> bool {
         if !self.network.set_up(a, b, false) {
-            return;
+            return false;
         }
         self.note(&format!("cut {a} {b}"));
         let (key_a, key_b) = (self.key(a), self.key(b));
         self.input(a, Input::Disconnected(key_b));
         self.input(b, Input::Disconnected(key_a));
+        true
+    }
+
+    /// A host goes on under another peer key, so its connections are made anew.
+    pub(crate) fn rekey(&mut self, index: usize, key: PublicKey) {
+        let former = self.key(index);
+        let up = |other: &usize| self.network.is_up(index, *other);
+        let others: Vec<usize> = self.network.neighbours(index).into_iter().filter(up).collect();
+        for other in &others {
+            let peer = self.key(*other);
+            self.input(*other, Input::Disconnected(former));
+            self.input(index, Input::Disconnected(peer));
+        }
+        let Some(host) = self.hosts.get_mut(index) else { return };
+        host.set_peer_key(key);
+        if let Some(hosts) = self.by_key.get_mut(former.as_bytes()) {
+            hosts.retain(|host| *host != index);
+        }
+        self.by_key.entry(*key.as_bytes()).or_default().push(index);
+        self.note(&format!("{index} goes on under another peer key"));
+        others.into_iter().for_each(|other| self.connect(index, other));
     }
 
     /// Mends all connections.
@@ -353,7 +407,8 @@ impl World {
         let Some(host) = self.hosts.get(of) else { return Err(format!("there is no host {of}")) };
         let mut second = Host::new(host.organisation.clone());
         second.disk = host.disk.copy();
-        (second.appended, second.epoch) = (host.appended, host.epoch);
+        (second.appended, second.epoch, second.peer) = (host.appended, host.epoch, host.peer);
+        second.set_peer_key(host.peer_key());
         let with: Vec<usize> =
             shown.iter().copied().filter(|other| self.network.is_linked(of, *other)).collect();
         for other in &with {
@@ -369,12 +424,20 @@ impl World {
 
     /// Asks a host to append a statement.
     pub fn append(&mut self, index: usize, statement: Authentic) {
+        self.append_awaiting(index, statement, None);
+    }
+
+    /// As [`Self::append`], with what is to come of it.
+    pub(crate) fn append_awaiting(&mut self, index: usize, statement: Authentic, awaited: Option<Awaited>) {
         self.order += 1;
         let append = AppendId(self.order);
         let mut known: BTreeSet<StatementId> = statement.statement().header().refs.iter().copied().collect();
         let id = statement.statement().id();
         if self.hosts.get(index).is_some_and(|host| host.disk.holds(&host.id(), &id)) {
             known.insert(id);
+        }
+        if let Some(awaited) = awaited {
+            self.awaited.insert(append, awaited);
         }
         self.input(index, Input::Append { append, statement: Box::new(statement), known });
     }

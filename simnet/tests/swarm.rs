@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use counterfoil_simnet::plan::Plan;
 use counterfoil_simnet::run::{Report, run};
+use counterfoil_simnet::tally::Tally;
 
 /// Hosts in the worlds of the first seeds.
 const SIZES: [usize; 8] = [10, 11, 12, 13, 15, 17, 20, 30];
@@ -47,6 +48,24 @@ fn seeds_of_every_fault_end_well_and_give_the_same_run_twice() {
     let repeated: BTreeSet<&str> = reports.iter().flat_map(|report| &report.repeated).copied().collect();
     let missing: Vec<&str> = REPEATED.into_iter().filter(|kind| !repeated.contains(kind)).collect();
     assert_eq!(missing, [""; 0], "not given again in any run");
+}
+
+#[test]
+fn every_fault_and_every_adversary_takes_effect() {
+    let mut tally = Tally::default();
+    // Seeds of which few are enough, and further ones as long as something has not taken effect yet.
+    for seed in [63, 67, 77, 85, 90, 96].into_iter().chain(9..=40) {
+        if tally.never().is_empty() {
+            break;
+        }
+        let plan = Plan::of(seed, Some(10));
+        let report = run(&plan, None, false).unwrap_or_else(|failure| {
+            let (found, _) = *failure;
+            panic!("{}: {}\n{}", found.checker, found.text, plan.command())
+        });
+        tally.add(&report.tally);
+    }
+    assert_eq!(tally.never(), [], "{tally}");
 }
 
 /// Kinds of inputs that are given to engines a second time in these runs.
