@@ -266,6 +266,14 @@ impl Engine {
         }
         for chain in &snapshot.chains {
             engine.take_cosignatures(chain.organisation, chain.cosignatures.iter().map(AsRef::as_ref));
+            // INVARIANT(12): what this start does not take in, none does later, whatever the membership is by then.
+            let is_less = |replica: &&Replica| replica.cosignatures().len() < chain.cosignatures.len();
+            let known = engine.replicas.get(&chain.organisation).filter(is_less);
+            if let Some(replica) = known.filter(|_| engine.membership.is_some()) {
+                let writes = replica.write_lines();
+                let ticket = engine.outbox.ticket();
+                engine.outbox.push(Effect::Persist { ticket, writes });
+            }
         }
         Ok(engine)
     }

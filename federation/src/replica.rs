@@ -322,6 +322,16 @@ impl Replica {
         self.cosignatures.values().cloned().collect()
     }
 
+    /// What writes the signature lines on the head as they are here, in place of those known before.
+    pub(crate) fn write_lines(&self) -> Vec<Write> {
+        let head = self.head().into_iter();
+        let write = |head: &SignedHead| {
+            let (organisation, size) = (head.organisation(), head.size());
+            Write::Cosignatures { organisation, size, lines: self.lines() }
+        };
+        head.map(write).collect()
+    }
+
     /// Adds a checked cosignature on the head. Returns whether it is new.
     pub fn cosign(&mut self, witness: OrganisationId, line: Arc<str>) -> bool {
         if self.cosignatures.contains_key(&witness) {

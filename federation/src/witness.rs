@@ -11,7 +11,7 @@ use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 use counterfoil_protocol::limits::NOTE_SIGNATURES_MAX;
 
-use crate::effect::{Effect, Event, Write};
+use crate::effect::{Effect, Event};
 use crate::engine::Engine;
 use crate::message::Request;
 use crate::outbox::Ticket;
@@ -98,7 +98,7 @@ impl Engine {
         self.touch(&organisation);
         let Some(replica) = self.replicas.get(&organisation) else { return false };
         let Some(size) = replica.head().map(SignedHead::size) else { return false };
-        let writes = vec![Write::Cosignatures { organisation, size, lines: replica.lines() }];
+        let writes = replica.write_lines();
         let ticket = self.outbox.ticket();
         self.outbox.push(Effect::Persist { ticket, writes });
         let is_witnessed = replica.witnessed;
@@ -149,12 +149,9 @@ impl Engine {
         let lines = replica.cosignatures().iter();
         let gone: Vec<OrganisationId> =
             lines.filter(|(witness, text)| !counts(witness, text)).map(|(witness, _)| *witness).collect();
-        let size = head.size();
         if let Some(replica) = self.replicas.get_mut(organisation).filter(|_| !gone.is_empty()) {
             gone.iter().for_each(|witness| replica.uncosign(witness));
-            let lines = replica.lines();
-            let ticket = self.outbox.ticket();
-            let writes = vec![Write::Cosignatures { organisation: *organisation, size, lines }];
+            let (ticket, writes) = (self.outbox.ticket(), replica.write_lines());
             self.outbox.push(Effect::Persist { ticket, writes });
         }
         self.weigh(organisation);

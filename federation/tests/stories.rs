@@ -9,9 +9,11 @@ mod town;
 use std::collections::BTreeMap;
 
 use counterfoil_federation::budget::Rate;
-use counterfoil_federation::effect::{GatherId, GossipId};
+use counterfoil_federation::effect::{Effect, GatherId, GossipId, Write};
+use counterfoil_federation::engine::Identity;
 use counterfoil_federation::message::{Announcement, Hint, Request, Topic, encode};
-use counterfoil_federation::{Config, Input};
+use counterfoil_federation::store::{ChainSnapshot, Snapshot};
+use counterfoil_federation::{Config, Engine, Input};
 use counterfoil_protocol::identity::NodeBinding;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
@@ -527,6 +529,44 @@ fn a_signature_of_whom_the_votes_make_no_witness_is_let_go_on_disk_too() {
     let did = town.did(CAROL);
     assert!(did.contains(&"write 0 cosignatures".to_owned()), "{did:?}");
     assert!(!signed(&town).contains(&chosen));
+}
+
+#[test]
+fn what_a_start_does_not_take_in_of_the_signatures_on_disk_is_let_go_there() {
+    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
+    let mut town = Town::new(4, 4, Config::default(), one_witness);
+    let carol = town.id(CAROL);
+    observe(&mut town, CAROL, 1);
+    let host = &town.hosts[CAROL];
+    let own = &host.engine.replicas()[&carol];
+    let standing = own.standing().iter().map(|one| (one.position(), one.bytes().clone())).collect();
+    let head = own.head().unwrap().bytes().clone();
+    let chain = ChainSnapshot {
+        organisation: carol,
+        range: own.range().clone(),
+        standing,
+        head: Some(head.clone()),
+        cosignatures: own.lines(),
+    };
+    assert_eq!(chain.cosignatures.len(), 1);
+    let start = |chains: Vec<ChainSnapshot>| {
+        let identity = Identity {
+            inception: host.organisation.inception.statement().bytes().clone(),
+            chain_key: host.organisation.chain_key.clone(),
+            witness_key: host.organisation.witness_key.clone(),
+        };
+        let membership = host.engine.membership().unwrap();
+        let mesh = Some((town.mesh, membership.charter().clone()));
+        let snapshot = Snapshot { chains, locked: Some(head.clone()), mesh, ..Snapshot::default() };
+        let mut engine = Engine::new(Config::default(), identity, &snapshot, [8; 32]).unwrap();
+        std::iter::from_fn(move || engine.poll_effect()).collect::<Vec<_>>()
+    };
+    // Of the witness's chain, and so of its key, nothing is on disk.
+    let effects = start(vec![chain.clone()]);
+    let [Effect::Persist { writes, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Write::Cosignatures { lines, .. }] = writes.as_slice() else { panic!("{writes:?}") };
+    assert!(lines.is_empty());
+    assert!(start(vec![ChainSnapshot { cosignatures: Vec::new(), ..chain }]).is_empty());
 }
 
 #[test]
