@@ -329,10 +329,13 @@ impl World {
         if judgement != Judgement::Accept {
             return;
         }
-        for to in self.network.mesh(index) {
-            if to != pending.from {
-                self.push(index, to, pending.message, pending.hops.saturating_add(1));
-            }
+        let mut to = self.network.mesh(index);
+        if self.gossip.message(pending.message).is_some_and(|message| message.topic == Topic::Recalls) {
+            // A node's mesh for recalls is all its neighbours.
+            to.extend(self.network.beside_mesh(index));
+        }
+        for to in to.into_iter().filter(|to| *to != pending.from) {
+            self.push(index, to, pending.message, pending.hops.saturating_add(1));
         }
     }
 
@@ -399,6 +402,11 @@ impl World {
 
     fn gossip_arrives(&mut self, from: usize, to: usize, id: MessageId, hops: u8) {
         let Some(message) = self.gossip.message(id).cloned() else { return };
+        let key = self.key(from);
+        if !self.hosts.get(to).is_some_and(|host| host.gossips_with(&key)) {
+            // As a node's transport drops it, before it counts as seen.
+            return;
+        }
         if let Some(word) = self.word_in(message.topic, &message.bytes) {
             self.arrived(word, to, hops);
         }
