@@ -42,7 +42,10 @@ fn seeds_of_every_fault_end_well_and_give_the_same_run_twice() {
     assert!(acknowledged > 400, "{acknowledged} acknowledged");
     assert!(decided > admitted && admitted > 0, "{admitted} of {decided} decisions admit");
     let (recalled, again) = (sum(|report| report.recalled), sum(|report| report.computed_again));
-    assert!(recalled > 0 && again > decided, "{recalled} about what was recalled, {again} computed again");
+    assert!(
+        recalled > 0 && 2 * again > decided,
+        "{recalled} about what was recalled, {again} of {decided} computed again"
+    );
     let digests: BTreeSet<&str> = reports.iter().map(|report| report.digest.as_str()).collect();
     assert_eq!(digests.len(), SIZES.len(), "each run is one of its own");
     let repeated: BTreeSet<&str> = reports.iter().flat_map(|report| &report.repeated).copied().collect();
