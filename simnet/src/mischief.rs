@@ -12,6 +12,7 @@ use counterfoil_protocol::statement::{Kind, Payload, Statement};
 use crate::adversary::{Adversary, Fault, act};
 use crate::disk::{Chain, Part, Stored};
 use crate::host::Host;
+use crate::network::Weather;
 use crate::plan::Action;
 use crate::run::Watch;
 use crate::tally::Mark;
@@ -346,13 +347,12 @@ fn second_face(
     Ok(())
 }
 
-/// Everything that is broken is mended: links, disks, clocks, hosts that are down; and nobody pauses anybody any more.
+/// Everything that is broken is mended: disks, clocks, hosts that are down, and last of all links; and nobody pauses anybody any
+/// more.
 ///
 /// # Errors
 /// When a host does not start.
 pub fn mend(world: &mut World, watch: &mut Watch, absent: &BTreeSet<usize>) -> Result<(), String> {
-    world.network.weather = crate::network::Weather::CALM;
-    world.heal();
     for index in (0..world.hosts.len()).filter(|index| !absent.contains(index)) {
         let Some(host) = world.hosts.get_mut(index) else { continue };
         host.clock.correct();
@@ -366,6 +366,8 @@ pub fn mend(world: &mut World, watch: &mut Watch, absent: &BTreeSet<usize>) -> R
             pause(world, index, with, false);
         }
     }
+    world.network.weather = Weather::CALM;
+    world.heal();
     Ok(())
 }
 

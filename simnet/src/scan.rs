@@ -192,8 +192,16 @@ fn repetition(world: &mut World, canary: Option<Canary>, report: &mut Report) ->
         report.repeated.extend(inputs.kinds());
         for input in inputs.all() {
             match input.clone() {
-                // With what the disk knows by now, as every wish to append comes.
-                Input::Append { statement, .. } => world.append(index, *statement),
+                // With what the disk knows by now, as every wish to append comes; what was refused then may be right now.
+                Input::Append { statement, .. } => {
+                    let id = statement.statement().id();
+                    let own = world.hosts.get(index).and_then(|host| host.disk.chains().get(&host.id()));
+                    let mut entries = own.into_iter().flat_map(|chain| &chain.entries);
+                    if entries.any(|stored| stored.statement.as_ref().is_some_and(|(there, ..)| *there == id))
+                    {
+                        world.append(index, *statement);
+                    }
+                }
                 input => world.input(index, input),
             }
         }

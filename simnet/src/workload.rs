@@ -320,6 +320,8 @@ fn try_say(world: &mut World, index: usize, what: What) -> Option<()> {
         What::Renew | What::Rebind | What::Rotate => {
             let host = world.hosts.get(index)?;
             let (peer, starts, present) = (host.peer, host.starts, host.peer_key());
+            // A start that cut the chain off before it could not introduce itself any more.
+            host.disk.chains().get(&host.id()).filter(|chain| chain.is_whole())?;
             // One at a time.
             let is_under_way =
                 |one: &Awaited| matches!(one, Awaited::Key(_, of, at) if (*of, *at) == (index, starts));
