@@ -8,7 +8,7 @@
 )]
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use counterfoil_federation::message::MESSAGE_BYTES_MAX;
 use counterfoil_tests::fleet::{Fleet, PORT, until};
@@ -21,8 +21,8 @@ const HOSTILE: &str = env!("CARGO_BIN_EXE_hostile");
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So many times statements go to and fro while a hostile peer is at work.
 const ROUNDS: u64 = 6;
-/// After so many, what the hostile peer does has had its effect, if it ever has.
-const ROUNDS_MAX: u64 = 100;
+/// After so long, what the hostile peer does has had its effect, if it ever has.
+const EFFECT: Duration = Duration::from_secs(60);
 /// Requests of one connection that are read at one time, on each of the two protocols.
 const STREAMS_MAX: u64 = 24;
 /// Connections that are being set up at one time, from one address and from all.
@@ -185,7 +185,8 @@ fn withstand(
     let mut seen = Seen { before_kib, ..Seen::default() };
     let most_kib = before_kib + GROWTH_KIB + if mode == "hoard" { WAITING_KIB } else { 0 };
     let mut fate = hostile.fate().unwrap();
-    for _ in 0..ROUNDS_MAX {
+    let until = Instant::now() + EFFECT;
+    while Instant::now() < until {
         round(fleet);
         seen.look(fleet, whose);
         let now = hostile.fate().unwrap();
