@@ -137,7 +137,6 @@ impl Engine {
         let jurisdictions =
             self.replicas.get(&author).map(|author| author.state().jurisdictions_of(&statement.header().key));
         let agreement = self.crossing.agreements.between(&id, &[self.me, author], now.timestamp());
-
         agreement.is_ok_and(|agreement| {
             agreement.covers(statement).is_ok()
                 && agreement.covers_jurisdictions(jurisdictions.unwrap_or_default()).is_ok()

@@ -330,7 +330,7 @@ impl World {
         true
     }
 
-    /// A host goes on under another peer key, so its connections are made anew.
+    /// A host goes on under another peer key, so its connections are made anew. What was under way on the former ones is lost.
     pub(crate) fn rekey(&mut self, index: usize, key: PublicKey) {
         let former = self.key(index);
         let up = |other: &usize| self.network.is_up(index, *other);
@@ -340,6 +340,10 @@ impl World {
             self.input(*other, Input::Disconnected(former));
             self.input(index, Input::Disconnected(peer));
         }
+        self.queue.retain(|_, happening| match happening {
+            Happening::Parcel { from, to, .. } => *from != index && *to != index,
+            _ => true,
+        });
         let Some(host) = self.hosts.get_mut(index) else { return };
         host.set_peer_key(key);
         if let Some(hosts) = self.by_key.get_mut(former.as_bytes()) {

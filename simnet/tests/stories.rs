@@ -17,6 +17,7 @@ use counterfoil_protocol::statement::Kind;
 use counterfoil_protocol::test_support::TestOrganisation;
 use counterfoil_simnet::story::{check_all_is_well, mesh};
 use counterfoil_simnet::wire::hint;
+use counterfoil_simnet::workload::{self, What};
 use counterfoil_simnet::world::World;
 
 #[test]
@@ -56,6 +57,23 @@ fn an_outsider_is_told_nothing_until_enough_members_have_voted_for_it() {
     world.run_for(20_000);
     check_all_is_well(&world).unwrap();
     assert_eq!(world.hosts[3].disk.chains().len(), 4);
+}
+
+#[test]
+fn what_was_under_way_when_a_peer_got_another_key_is_nobodys_word() {
+    for wait_ms in (0..60).step_by(4) {
+        let mut world = mesh(3, 3).unwrap();
+        world.run_for(10_000);
+        world.cut(0, 1);
+        world.run_for(1_000);
+        // Both introduce themselves, and before that arrives one of them goes on under another key.
+        world.heal();
+        world.run_for(wait_ms);
+        workload::say(&mut world, 0, What::Rotate);
+        world.run_for(10_000);
+        assert!(world.history.penalties.is_empty(), "{wait_ms} ms: {:?}", world.history.penalties);
+        check_all_is_well(&world).unwrap();
+    }
 }
 
 #[test]
