@@ -5,16 +5,19 @@
 #[allow(dead_code, reason = "each story uses what it needs of the town")]
 mod town;
 
-use counterfoil_federation::Config;
 use counterfoil_federation::message::{Introduction, MESSAGE_BYTES_MAX, NAMED_BYTES, Request, encode};
 use counterfoil_federation::replica::{Replica, ReplicaError};
+use counterfoil_federation::{Config, Input};
+use counterfoil_protocol::identity::NodeBinding;
 use counterfoil_protocol::ids::Timestamp;
+use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::mesh::Invitation;
-use counterfoil_protocol::statement::Kind;
-use town::Town;
+use counterfoil_protocol::statement::{Authentic, Kind};
+use town::{Town, observe, size, three};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
+const CAROL: usize = 2;
 /// Standing statements that say nothing of who signs.
 const MANY: usize = 300;
 
@@ -77,4 +80,108 @@ fn what_is_named_is_all_there_is_and_in_its_place() {
     let mut hidden = good.clone();
     hidden.standing.remove(1);
     assert!(Replica::introduced(&hidden).is_err(), "the binding's signer is not shown");
+}
+
+fn binding(town: &Town, host: usize, counter: u64, expires: u64) -> Authentic {
+    binding_of(town, host, &town.hosts[host].organisation.peer_key, counter, expires)
+}
+
+fn binding_of(town: &Town, host: usize, peer: &SecretKey, counter: u64, expires: u64) -> Authentic {
+    let organisation = &town.hosts[host].organisation;
+    let expires = Timestamp(expires);
+    let key = peer.public_key();
+    let message = NodeBinding::message(&organisation.id(), &key, counter, expires);
+    let binding = NodeBinding {
+        mesh: None,
+        peer_key: key,
+        counter,
+        expires,
+        addresses: Vec::new(),
+        peer_signature: peer.sign(&message),
+    };
+    organisation.statement(Kind::Node, &binding)
+}
+
+#[test]
+fn a_peer_that_was_away_beyond_its_bindings_expiry_renews_it_and_catches_up() {
+    let mut town = three();
+    let soon = town.now.timestamp().0 + 60;
+    town.append(CAROL, binding(&town, CAROL, 2, soon));
+    town.pass(5_000);
+    assert_eq!(town.hosts[ALICE].engine.peers().filter(|peer| peer.binding.is_some()).count(), 2);
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(BOB, CAROL);
+    observe(&mut town, ALICE, 1);
+    town.pass(120_000);
+    drop(town.did(ALICE));
+    town.connect(ALICE, CAROL);
+    town.pass(5_000);
+    let did = town.did(ALICE);
+    assert!(did.iter().any(|did| did.contains("has expired")), "{did:?}");
+    assert!(!did.iter().any(|did| did.contains("penalised") || did.contains("disconnect")), "{did:?}");
+    assert_eq!(size(&town, CAROL, ALICE), 4, "who does not say who it is at present is told nothing");
+    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
+    town.pass(5_000);
+    assert_eq!((size(&town, CAROL, ALICE), size(&town, ALICE, CAROL)), (5, 5));
+}
+
+#[test]
+fn a_binding_that_runs_out_on_an_open_line_ends_what_the_peer_may_hear() {
+    let mut town = three();
+    let soon = town.now.timestamp().0 + 30;
+    town.append(CAROL, binding(&town, CAROL, 2, soon));
+    town.pass(60_000);
+    let carol = town.key(CAROL);
+    let speaks = |town: &Town| {
+        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
+        peer.organisation
+    };
+    assert_eq!(speaks(&town), None);
+    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)));
+}
+
+#[test]
+fn an_old_introduction_does_not_displace_a_newer_one() {
+    let mut town = three();
+    let far = town.now.timestamp().0 + 1_000_000;
+    // What carol's node, restored from an old backup, would say again.
+    let old = town.hosts[CAROL].engine.replicas()[&town.id(CAROL)].introduction(town.mesh).unwrap();
+    town.append(CAROL, binding(&town, CAROL, 7, far));
+    town.pass(5_000);
+    let channel = counterfoil_federation::effect::ChannelId(77_777);
+    let request = Request::Hello(Box::new(old));
+    town.give(ALICE, Input::Asked { peer: town.key(CAROL), channel, request });
+    let carol = town.hosts[ALICE].engine.peers().find(|peer| peer.key == town.key(CAROL)).unwrap();
+    assert_eq!(carol.binding, Some((7, Timestamp(far))));
+}
+
+#[test]
+fn a_peer_key_that_another_took_the_place_of_speaks_for_nobody_wherever_that_is_known() {
+    let mut town = three();
+    let later = town.now.timestamp().0 + 100_000;
+    let next = SecretKey::from_seed(&[99; 32]);
+    let carol = town.key(CAROL);
+    let speaks = |town: &Town| {
+        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
+        peer.organisation
+    };
+    town.append(CAROL, binding_of(&town, CAROL, &next, 1, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)), "of two with one counter neither is above the other");
+    town.append(CAROL, binding_of(&town, CAROL, &next, 2, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), None);
+    drop(town.did(ALICE));
+    town.disconnect(ALICE, CAROL);
+    town.connect(ALICE, CAROL);
+    town.pass(5_000);
+    assert_eq!(speaks(&town), None);
+    let did = town.did(ALICE);
+    assert!(!did.iter().any(|did| did.contains("penalised")), "it may have been away meanwhile: {did:?}");
+    // Whoever kept the former key cannot bring it back with a former chain: the highest counter that is known holds.
+    town.append(CAROL, binding(&town, CAROL, 3, later));
+    town.pass(5_000);
+    assert_eq!(speaks(&town), Some(town.id(CAROL)));
 }

@@ -9,44 +9,19 @@ mod town;
 use std::collections::BTreeMap;
 
 use counterfoil_federation::budget::Rate;
-use counterfoil_federation::effect::{Effect, GatherId, GossipId, Write};
-use counterfoil_federation::engine::Identity;
+use counterfoil_federation::effect::{GatherId, GossipId};
 use counterfoil_federation::message::{Announcement, Hint, Request, Topic, encode};
-use counterfoil_federation::store::{ChainSnapshot, Snapshot};
-use counterfoil_federation::{Config, Engine, Input};
-use counterfoil_protocol::identity::NodeBinding;
-use counterfoil_protocol::ids::{ByteString, OrganisationId, Timestamp};
-use counterfoil_protocol::keys::{SecretKey, Signer as _};
+use counterfoil_federation::{Config, Input};
+use counterfoil_protocol::ids::{ByteString, Timestamp};
 use counterfoil_protocol::lineage::Recall;
-use counterfoil_protocol::mesh::{
-    Admission, Amendment, Ballot, Charter, Invitation, Join, Leave, Recognition,
-};
-use counterfoil_protocol::statement::{Authentic, Kind};
-use town::Town;
+use counterfoil_protocol::mesh::{Amendment, Ballot, Charter, Invitation, Join, Leave, Recognition};
+use counterfoil_protocol::statement::Kind;
+use town::{Town, observe, size, three, vote};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;
 const CAROL: usize = 2;
 const DAVE: usize = 3;
-
-fn three() -> Town {
-    Town::new(3, 3, Config::default(), |_| {})
-}
-
-fn observe(town: &mut Town, host: usize, n: u64) {
-    let statement = town.hosts[host].organisation.observation(n);
-    town.append(host, statement);
-}
-
-fn vote(town: &Town, host: usize, about: OrganisationId, ballot: Ballot) -> Authentic {
-    let after = town.hosts[host].engine.membership().unwrap().departure(&about);
-    let admission = Admission { mesh: town.mesh, organisation: about, ballot, after };
-    town.hosts[host].organisation.statement(Kind::Admission, &admission)
-}
-
-fn size(town: &Town, host: usize, of: usize) -> u64 {
-    town.hosts[host].engine.replicas().get(&town.id(of)).map_or(0, |replica| replica.size().0)
-}
 
 #[test]
 fn when_nothing_differs_a_round_costs_one_digest_and_says_so() {
@@ -493,123 +468,6 @@ fn who_comes_again_has_no_more_left_than_when_it_went() {
 }
 
 #[test]
-fn only_the_chosen_witness_cosigns() {
-    let mut town = Town::new(4, 4, Config::default(), |charter| charter.witnesses = Some(1));
-    let bob = town.id(BOB);
-    let chosen = town.hosts[ALICE].engine.witnesses(&bob);
-    assert_eq!(chosen.len(), 1);
-    observe(&mut town, BOB, 1);
-    town.pass(5_000);
-    for host in 0..4 {
-        let signed: Vec<OrganisationId> =
-            town.hosts[host].engine.replicas()[&bob].cosignatures().keys().copied().collect();
-        assert_eq!(signed, *chosen, "host {host}");
-    }
-}
-
-#[test]
-fn a_signature_of_whom_the_votes_make_no_witness_is_let_go_on_disk_too() {
-    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
-    let mut town = Town::new(4, 4, Config::default(), one_witness);
-    let carol = town.id(CAROL);
-    let chosen = town.hosts[CAROL].engine.witnesses(&carol)[0];
-    let others: Vec<usize> = (0..4).filter(|host| *host != CAROL && town.id(*host) != chosen).collect();
-    observe(&mut town, CAROL, 1);
-    let signed = |town: &Town| {
-        let chain = &town.hosts[CAROL].engine.replicas()[&carol];
-        chain.cosignatures().keys().copied().collect::<Vec<_>>()
-    };
-    assert_eq!(signed(&town), [chosen]);
-    // Both votes are of the second in which it signed, so it was none by then.
-    for voter in others {
-        drop(town.did(CAROL));
-        let vote = vote(&town, voter, chosen, Ballot::Expel);
-        town.append(voter, vote);
-    }
-    let did = town.did(CAROL);
-    assert!(did.contains(&"write 0 cosignatures".to_owned()), "{did:?}");
-    assert!(!signed(&town).contains(&chosen));
-}
-
-#[test]
-fn what_a_start_does_not_take_in_of_the_signatures_on_disk_is_let_go_there() {
-    let one_witness = |charter: &mut Charter| (charter.witnesses, charter.witness_quorum) = (Some(1), 1);
-    let mut town = Town::new(4, 4, Config::default(), one_witness);
-    let carol = town.id(CAROL);
-    observe(&mut town, CAROL, 1);
-    let host = &town.hosts[CAROL];
-    let own = &host.engine.replicas()[&carol];
-    let standing = own.standing().iter().map(|one| (one.position(), one.bytes().clone())).collect();
-    let head = own.head().unwrap().bytes().clone();
-    let chain = ChainSnapshot {
-        organisation: carol,
-        range: own.range().clone(),
-        standing,
-        head: Some(head.clone()),
-        cosignatures: own.lines(),
-    };
-    assert_eq!(chain.cosignatures.len(), 1);
-    let start = |chains: Vec<ChainSnapshot>| {
-        let identity = Identity {
-            inception: host.organisation.inception.statement().bytes().clone(),
-            chain_key: host.organisation.chain_key.clone(),
-            witness_key: host.organisation.witness_key.clone(),
-        };
-        let membership = host.engine.membership().unwrap();
-        let mesh = Some((town.mesh, membership.charter().clone()));
-        let snapshot = Snapshot { chains, locked: Some(head.clone()), mesh, ..Snapshot::default() };
-        let mut engine = Engine::new(Config::default(), identity, &snapshot, [8; 32]).unwrap();
-        std::iter::from_fn(move || engine.poll_effect()).collect::<Vec<_>>()
-    };
-    // Of the witness's chain, and so of its key, nothing is on disk.
-    let effects = start(vec![chain.clone()]);
-    let [Effect::Persist { writes, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    let [Write::Cosignatures { lines, .. }] = writes.as_slice() else { panic!("{writes:?}") };
-    assert!(lines.is_empty());
-    assert!(start(vec![ChainSnapshot { cosignatures: Vec::new(), ..chain }]).is_empty());
-}
-
-#[test]
-fn witnesses_that_are_silent_are_named_once() {
-    let mut town = Town::new(3, 3, Config::default(), |charter| charter.witness_quorum = 2);
-    town.disconnect(ALICE, CAROL);
-    town.disconnect(BOB, CAROL);
-    observe(&mut town, ALICE, 1);
-    drop(town.did(ALICE));
-    town.pass(60_000);
-    let did = town.did(ALICE);
-    assert_eq!(did.iter().filter(|did| *did == "1 witnesses of 5 silent").count(), 1, "{did:?}");
-    town.connect(BOB, CAROL);
-    town.pass(10_000);
-    assert!(town.did(ALICE).contains(&"witnessed 5".to_owned()));
-}
-
-#[test]
-fn witnesses_that_are_away_are_named_though_nothing_waits_for_them() {
-    let mut town = three();
-    let carol = town.id(CAROL);
-    town.disconnect(ALICE, CAROL);
-    town.pass(58_000);
-    let alarms = |town: &mut Town| {
-        let did = town.did(ALICE);
-        did.into_iter().filter(|did| did.ends_with("witnesses away")).collect::<Vec<_>>()
-    };
-    assert_eq!(alarms(&mut town), [""; 0], "word of her still counts");
-    town.pass(6_000);
-    assert_eq!(alarms(&mut town), ["1 of 2 witnesses away"]);
-    assert!(town.hosts[ALICE].engine.witnesses_away().contains(&carol));
-    town.pass(120_000);
-    assert_eq!(alarms(&mut town), [""; 0], "it is said once");
-    town.connect(ALICE, CAROL);
-    town.pass(4_000);
-    assert!(town.hosts[ALICE].engine.witnesses_away().is_empty());
-    town.disconnect(ALICE, CAROL);
-    town.disconnect(ALICE, BOB);
-    town.pass(70_000);
-    assert_eq!(alarms(&mut town), ["2 of 2 witnesses away"], "and again when it happens again");
-}
-
-#[test]
 fn an_invited_organisation_asks_is_voted_in_leaves_and_comes_back() {
     let mut town = Town::new(4, 3, Config::default(), |_| {});
     let dave = town.id(DAVE);
@@ -662,81 +520,6 @@ fn new_terms_are_in_force_everywhere_once_two_of_three_have_said_the_same() {
     }
 }
 
-fn binding(town: &Town, host: usize, counter: u64, expires: u64) -> Authentic {
-    binding_of(town, host, &town.hosts[host].organisation.peer_key, counter, expires)
-}
-
-fn binding_of(town: &Town, host: usize, peer: &SecretKey, counter: u64, expires: u64) -> Authentic {
-    let organisation = &town.hosts[host].organisation;
-    let expires = Timestamp(expires);
-    let key = peer.public_key();
-    let message = NodeBinding::message(&organisation.id(), &key, counter, expires);
-    let binding = NodeBinding {
-        mesh: None,
-        peer_key: key,
-        counter,
-        expires,
-        addresses: Vec::new(),
-        peer_signature: peer.sign(&message),
-    };
-    organisation.statement(Kind::Node, &binding)
-}
-
-#[test]
-fn a_peer_that_was_away_beyond_its_bindings_expiry_renews_it_and_catches_up() {
-    let mut town = three();
-    let soon = town.now.timestamp().0 + 60;
-    town.append(CAROL, binding(&town, CAROL, 2, soon));
-    town.pass(5_000);
-    assert_eq!(town.hosts[ALICE].engine.peers().filter(|peer| peer.binding.is_some()).count(), 2);
-    town.disconnect(ALICE, CAROL);
-    town.disconnect(BOB, CAROL);
-    observe(&mut town, ALICE, 1);
-    town.pass(120_000);
-    drop(town.did(ALICE));
-    town.connect(ALICE, CAROL);
-    town.pass(5_000);
-    let did = town.did(ALICE);
-    assert!(did.iter().any(|did| did.contains("has expired")), "{did:?}");
-    assert!(!did.iter().any(|did| did.contains("penalised") || did.contains("disconnect")), "{did:?}");
-    assert_eq!(size(&town, CAROL, ALICE), 4, "who does not say who it is at present is told nothing");
-    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
-    town.pass(5_000);
-    assert_eq!((size(&town, CAROL, ALICE), size(&town, ALICE, CAROL)), (5, 5));
-}
-
-#[test]
-fn a_binding_that_runs_out_on_an_open_line_ends_what_the_peer_may_hear() {
-    let mut town = three();
-    let soon = town.now.timestamp().0 + 30;
-    town.append(CAROL, binding(&town, CAROL, 2, soon));
-    town.pass(60_000);
-    let carol = town.key(CAROL);
-    let speaks = |town: &Town| {
-        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
-        peer.organisation
-    };
-    assert_eq!(speaks(&town), None);
-    town.append(CAROL, binding(&town, CAROL, 3, soon + 100_000));
-    town.pass(5_000);
-    assert_eq!(speaks(&town), Some(town.id(CAROL)));
-}
-
-#[test]
-fn an_old_introduction_does_not_displace_a_newer_one() {
-    let mut town = three();
-    let far = town.now.timestamp().0 + 1_000_000;
-    // What carol's node, restored from an old backup, would say again.
-    let old = town.hosts[CAROL].engine.replicas()[&town.id(CAROL)].introduction(town.mesh).unwrap();
-    town.append(CAROL, binding(&town, CAROL, 7, far));
-    town.pass(5_000);
-    let channel = counterfoil_federation::effect::ChannelId(77_777);
-    let request = Request::Hello(Box::new(old));
-    town.give(ALICE, Input::Asked { peer: town.key(CAROL), channel, request });
-    let carol = town.hosts[ALICE].engine.peers().find(|peer| peer.key == town.key(CAROL)).unwrap();
-    assert_eq!(carol.binding, Some((7, Timestamp(far))));
-}
-
 #[test]
 fn what_is_not_there_yet_is_asked_for_again() {
     let mut town = three();
@@ -759,33 +542,4 @@ fn what_is_not_there_yet_is_asked_for_again() {
     assert_eq!(town.hosts[ALICE].engine.next_deadline(), Some(town.now.plus(100)));
     town.pass(6_000);
     assert_eq!(size(&town, ALICE, CAROL), 4);
-}
-
-#[test]
-fn a_peer_key_that_another_took_the_place_of_speaks_for_nobody_wherever_that_is_known() {
-    let mut town = three();
-    let later = town.now.timestamp().0 + 100_000;
-    let next = SecretKey::from_seed(&[99; 32]);
-    let carol = town.key(CAROL);
-    let speaks = |town: &Town| {
-        let peer = town.hosts[ALICE].engine.peers().find(|peer| peer.key == carol).unwrap().clone();
-        peer.organisation
-    };
-    town.append(CAROL, binding_of(&town, CAROL, &next, 1, later));
-    town.pass(5_000);
-    assert_eq!(speaks(&town), Some(town.id(CAROL)), "of two with one counter neither is above the other");
-    town.append(CAROL, binding_of(&town, CAROL, &next, 2, later));
-    town.pass(5_000);
-    assert_eq!(speaks(&town), None);
-    drop(town.did(ALICE));
-    town.disconnect(ALICE, CAROL);
-    town.connect(ALICE, CAROL);
-    town.pass(5_000);
-    assert_eq!(speaks(&town), None);
-    let did = town.did(ALICE);
-    assert!(!did.iter().any(|did| did.contains("penalised")), "it may have been away meanwhile: {did:?}");
-    // Whoever kept the former key cannot bring it back with a former chain: the highest counter that is known holds.
-    town.append(CAROL, binding(&town, CAROL, 3, later));
-    town.pass(5_000);
-    assert_eq!(speaks(&town), Some(town.id(CAROL)));
 }

@@ -21,7 +21,7 @@ use counterfoil_protocol::ids::{ByteString, MeshId, OrganisationId, Position, St
 use counterfoil_protocol::keys::{PublicKey, Signer as _};
 use counterfoil_protocol::lineage::Edge;
 use counterfoil_protocol::lineage::graph::EdgeSource;
-use counterfoil_protocol::mesh::{Audience, Charter, OnFork};
+use counterfoil_protocol::mesh::{Admission, Audience, Ballot, Charter, OnFork};
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::statement::{Authentic, Kind, Statement};
 use counterfoil_protocol::test_support::TestOrganisation;
@@ -454,4 +454,27 @@ fn describe(effect: &Effect) -> String {
             Event::Alarm(text) => format!("alarm: {text}"),
         },
     }
+}
+
+/// Three founders, and nobody else.
+pub(crate) fn three() -> Town {
+    Town::new(3, 3, Config::default(), |_| {})
+}
+
+/// A host observes something.
+pub(crate) fn observe(town: &mut Town, host: usize, n: u64) {
+    let statement = town.hosts[host].organisation.observation(n);
+    town.append(host, statement);
+}
+
+/// A host's vote about an organisation.
+pub(crate) fn vote(town: &Town, host: usize, about: OrganisationId, ballot: Ballot) -> Authentic {
+    let after = town.hosts[host].engine.membership().unwrap().departure(&about);
+    let admission = Admission { mesh: town.mesh, organisation: about, ballot, after };
+    town.hosts[host].organisation.statement(Kind::Admission, &admission)
+}
+
+/// How much of a chain a host has.
+pub(crate) fn size(town: &Town, host: usize, of: usize) -> u64 {
+    town.hosts[host].engine.replicas().get(&town.id(of)).map_or(0, |replica| replica.size().0)
 }
