@@ -444,7 +444,7 @@ impl Engine {
                 return false;
             }
         };
-        replica.seen = replica.seen.max(now);
+        self.told_latest(now, &key, organisation, head.seq());
         for verified in &extended.verified {
             self.take_standing(verified);
             self.crossing.take(verified);

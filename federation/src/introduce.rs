@@ -168,6 +168,7 @@ impl Engine {
             self.candidates.remove(&organisation);
             self.replicas.entry(organisation).or_insert(introduced.empty);
             let succession = self.succession(&organisation, &introduced.succession).ok().flatten();
+            self.told_latest(now, &key, organisation, introduced.head.seq());
             self.consider(now, introduced.head, Origin { source: Some(key), succession }, true);
         } else {
             self.take_candidate(now, &introduced.whole);

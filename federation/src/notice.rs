@@ -208,6 +208,7 @@ impl Engine {
 
     fn consider_notice(&mut self, now: Millis, key: PublicKey, notice: &SignedNotice) -> Judgement {
         let (organisation, told) = (notice.organisation(), (notice.seq(), notice.head()));
+        self.told_latest(now, &key, organisation, notice.seq());
         let Some(replica) = self.replicas.get(&organisation) else { return Judgement::Ignore };
         let here = replica.head().cloned();
         let is_witnessed = replica.witnessed;

@@ -12,7 +12,9 @@ use counterfoil_protocol::chain::proof::{ProofError, verify_consistency};
 use counterfoil_protocol::chain::tree::LeafDigest;
 use counterfoil_protocol::chain::{CompactRange, SignedHead};
 use counterfoil_protocol::identity::{Epoch, OrganisationState, RecoveryError};
-use counterfoil_protocol::ids::{ByteString, KeyId, MeshId, OrganisationId, Position, StatementId, TreeSize};
+use counterfoil_protocol::ids::{
+    ByteString, HeadSeq, KeyId, MeshId, OrganisationId, Position, StatementId, TreeSize,
+};
 use counterfoil_protocol::statement::{EnvelopeError, Kind, Refusal, Statement, Verified, verify};
 
 use crate::checked::Checked;
@@ -40,6 +42,8 @@ pub struct Replica {
     cosignatures: BTreeMap<OrganisationId, Arc<str>>,
     /// When the head was last confirmed to be the latest.
     pub seen: Millis,
+    /// The latest head of which its own organisation told, and when.
+    pub(crate) told: Option<(HeadSeq, Millis)>,
     /// At which of the engine's revisions its head or cosignatures changed last.
     pub(crate) changed: u64,
     /// Whether a quorum of the chain's witnesses has signed the head.
@@ -166,7 +170,14 @@ impl Content {
 impl Replica {
     fn of(content: impl Into<Arc<Content>>) -> Self {
         let cosignatures = BTreeMap::new();
-        Self { content: content.into(), cosignatures, seen: Millis(0), changed: 0, witnessed: false }
+        Self {
+            content: content.into(),
+            cosignatures,
+            seen: Millis(0),
+            told: None,
+            changed: 0,
+            witnessed: false,
+        }
     }
 
     /// A chain of which the inception alone is known.
@@ -215,6 +226,14 @@ impl Replica {
         let content = Arc::new(content);
         checked.keep(None, &content, &[]);
         Ok(Self::of(content))
+    }
+
+    /// Takes the word of its own organisation, if the chain has come so far.
+    pub(crate) fn settle(&mut self) {
+        let here = self.head().map(SignedHead::seq);
+        if let Some((_, at)) = self.told.filter(|(seq, _)| here.is_some_and(|here| here >= *seq)) {
+            self.seen = self.seen.max(at);
+        }
     }
 
     /// What somebody is shown who is to learn who signs for this chain: none before its first head.

@@ -293,6 +293,7 @@ impl Engine {
             }
             Err(_) => return Err(unverified),
         };
+        self.told_latest(now, &key, organisation, head.seq());
         let page = match &announcement.page {
             Some(carried) => Some(carried.page_under(&head).ok_or("what it carries is not under its head")?),
             None => None,

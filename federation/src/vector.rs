@@ -22,7 +22,7 @@
 use std::collections::BTreeMap;
 
 use counterfoil_protocol::digest::blake3;
-use counterfoil_protocol::ids::{ByteString, Bytes, OrganisationId};
+use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, OrganisationId};
 use counterfoil_protocol::keys::PublicKey;
 use counterfoil_protocol::limits::MEMBERS_MAX;
 use rand_chacha::rand_core::Rng;
@@ -307,6 +307,23 @@ impl Engine {
         let organisation = self.admitted(key);
         if let Some(replica) = organisation.and_then(|organisation| self.replicas.get_mut(&organisation)) {
             replica.seen = now;
+        }
+    }
+
+    /// Somebody told of a head. From a peer of the chain's own organisation it is word that this is the latest one, which holds
+    /// of the chain here as soon as it has come so far.
+    // INVARIANT(7): nobody else's word confirms a head; whoever else has it may have had it for long.
+    pub(crate) fn told_latest(
+        &mut self,
+        now: Millis,
+        key: &PublicKey,
+        organisation: OrganisationId,
+        seq: HeadSeq,
+    ) {
+        let is_own = self.admitted(key) == Some(organisation);
+        if let Some(replica) = self.replicas.get_mut(&organisation) {
+            replica.told = replica.told.max(is_own.then_some((seq, now)));
+            replica.settle();
         }
     }
 

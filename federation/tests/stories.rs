@@ -543,3 +543,28 @@ fn what_is_not_there_yet_is_asked_for_again() {
     town.pass(6_000);
     assert_eq!(size(&town, ALICE, CAROL), 4);
 }
+
+#[test]
+fn nobody_but_its_organisation_confirms_that_a_head_is_the_latest() {
+    // Heads are compared once a day, so that gossip and what follows from it is all there is.
+    let config = Config { anti_entropy_ms: 86_400_000, ..Config::default() };
+    let mut town = Town::new(3, 3, config, |_| {});
+    let (bob, carol) = (town.id(BOB), town.id(CAROL));
+    let seen = |town: &Town, of| town.hosts[ALICE].engine.replicas()[&of].seen;
+    town.pass(10_000);
+    observe(&mut town, BOB, 1);
+    assert_eq!((size(&town, ALICE, BOB), seen(&town, bob)), (4, town.now), "his own node told of it");
+    // What carol says while alice cannot hear her, bob passes on a minute later.
+    let before = seen(&town, carol);
+    town.deaf = true;
+    town.disconnect(ALICE, CAROL);
+    observe(&mut town, CAROL, 1);
+    let notice = town.notice(CAROL);
+    town.tell(BOB, CAROL, &notice);
+    town.pass(60_000);
+    town.tell(ALICE, BOB, &notice);
+    assert_eq!(size(&town, ALICE, CAROL), 4);
+    assert_eq!(seen(&town, carol), before, "he cannot know that she has said nothing since");
+    town.connect(ALICE, CAROL);
+    assert_eq!(seen(&town, carol), town.now);
+}
