@@ -11,7 +11,7 @@ use counterfoil_node::data::DataDir;
 use serde_json::Value;
 
 /// Longest wait for anything that other processes do.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One organisation's node. Dropping it kills the process.
 pub struct Process {

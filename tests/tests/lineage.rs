@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use counterfoil_tests::process::Process;
+use counterfoil_tests::fleet::until;
+use counterfoil_tests::process::{PATIENCE, Process};
 use serde_json::{Value, json};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
@@ -179,7 +180,14 @@ fn a_recall_has_reached_who_has_witnessed_it_and_cannot_say_so_yet() {
     assert_eq!((&reached["state"], reached.get("acknowledgement")), (&json!("reached"), None), "{reached}");
     // Whoever has it says the same of itself, from the signature that it gave.
     assert_eq!(one(&deployer.run(&command).unwrap())["state"], "reached");
+    // What it cannot do meanwhile it tries again and again, and says once.
+    let said = || {
+        let log = std::fs::read_to_string(deployer.data().join("node.log")).unwrap();
+        log.matches("duty=\"binding\"").count()
+    };
+    until(PATIENCE, || (said() > 0).then_some(()).ok_or("it says nothing of it".into())).unwrap();
     deployer.kill().unwrap();
+    assert_eq!(said(), 1);
     std::fs::rename(&away, &lock).unwrap();
     deployer.start().unwrap();
     let heard = one(&supplier.until(&command, |status| one(status)["state"] == "acknowledged").unwrap());

@@ -26,6 +26,14 @@ fn mesh(folder: &Path) -> (Vec<Process>, Vec<String>) {
         node.run(&["mesh", "join", invitation.as_str().unwrap()]).unwrap();
         node.keep_addresses().unwrap();
     }
+    // Whoever is away from now on is found by the others: they know where it is.
+    for node in &nodes {
+        let says_where = |one: &Value| one["kind"] == "node" && one["payload"]["addresses"].is_array();
+        let log = node.until(&["log"], |log| log.as_array().unwrap().iter().any(says_where)).unwrap();
+        let binding = log.as_array().unwrap().iter().find(|one| says_where(one)).unwrap();
+        let show = ["show", binding["statement"].as_str().unwrap()];
+        nodes.iter().for_each(|other| drop(other.until(&show, |_| true).unwrap()));
+    }
     (nodes, ids)
 }
 
@@ -82,4 +90,27 @@ fn peer_keys_are_replaced_one_after_the_other_and_over_restarts() {
         node.until(&["peers"], |peers| peers.as_array().unwrap().len() == 2).unwrap();
         assert_eq!(node.run(&["forks", "list"]).unwrap(), json!([]));
     }
+}
+
+#[test]
+fn whoever_was_invited_finds_the_inviter_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = |name: &str| {
+        let node = Process::found(PROGRAM, &folder.path().join(name), name).unwrap();
+        node.start().unwrap();
+        node
+    };
+    let (mut inviter, invited) = (found("inviter"), found("invited"));
+    let id = invited.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
+    inviter.run(&["mesh", "create", "--name", "m", "--member", &id]).unwrap();
+    inviter.keep_addresses().unwrap();
+    let invitation = inviter.run(&["mesh", "invite"]).unwrap();
+    // They have not met when each has been started anew; nobody has told the inviter where the invited is.
+    inviter.kill().unwrap();
+    invited.run(&["mesh", "join", invitation.as_str().unwrap()]).unwrap();
+    invited.kill().unwrap();
+    invited.start().unwrap();
+    inviter.start().unwrap();
+    let peer = peer_id(&invited);
+    inviter.until(&["peers"], |peers| is_peer(peers, &peer, &id)).unwrap();
 }

@@ -1,6 +1,7 @@
 //! What a node does by itself: answers links by its policy, acknowledges recalls, anchors others' heads, notices effects
-//! that were not reported, keeps its binding and its addresses current. Each act is an ordinary statement, and each can be found undone and is done then,
-//! so a crash in between loses nothing.
+//! that were not reported, keeps its binding and its addresses current. Each act is an ordinary statement, and each can be
+//! found undone and is done then, so a crash in between loses nothing. What cannot be done keeps nothing else from being
+//! done: a node that does not append still says to its network who is a member.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use counterfoil_federation::Event;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, TreeSize};
 use counterfoil_protocol::mesh::Answer;
-use counterfoil_protocol::statement::{Kind, Payload};
+use counterfoil_protocol::statement::{Kind, Payload, Verified};
 
 use super::deadlines::Deadlines;
 use super::say::Say;
@@ -41,6 +42,7 @@ pub(super) fn start(node: Arc<Node>) -> Result<JoinHandle<()>, ServiceError> {
         anchor_at: Instant::now(),
         deadlines: Deadlines::default(),
         told: None,
+        failing: BTreeMap::new(),
     };
     std::thread::Builder::new()
         .name("agent".into())
@@ -57,6 +59,8 @@ struct Agent {
     deadlines: Deadlines,
     /// Where the own chain ended when the network was told last who is a member.
     told: Option<Position>,
+    /// What was logged of each duty that could not be done, until it can: once, and not with each attempt.
+    failing: BTreeMap<&'static str, String>,
 }
 
 impl Agent {
@@ -67,61 +71,86 @@ impl Agent {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if let Err(error) = self.act(event) {
-                tracing::warn!(check = error.check, "{error}");
+            let heard = event.is_some_and(|event| self.hear(&event));
+            if !heard {
+                self.look();
             }
         }
     }
 
-    fn act(&mut self, event: Option<Event>) -> Result<(), ServiceError> {
-        if let Some(Event::Introduced { .. }) = event {
-            return self.node.tell_members(&self.node.view()?);
-        }
-        if let Some(Event::Accepted(verified)) = event {
-            match verified.payload() {
-                Payload::Link(_) if self.node.is_for_me(&verified) => self.answer_links()?,
-                Payload::Recall(_) => self.node.acknowledge(&self.node.view()?, &verified)?,
+    /// Acts on what has happened, if it asks for anything by itself.
+    fn hear(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Introduced { .. } => self.note("members", self.tell_members()),
+            Event::Accepted(verified) => match verified.payload() {
+                Payload::Link(_) if self.node.is_for_me(verified) => self.note("links", self.answer_links()),
+                Payload::Recall(_) => self.note("recalls", self.acknowledge(verified)),
                 Payload::Node(_) | Payload::Admission(_) | Payload::Leave(_) => {
-                    self.node.tell_members(&self.node.view()?)?;
+                    self.note("members", self.tell_members());
                 }
                 _ => {}
-            }
-            return Ok(());
+            },
+            _ => return false,
         }
+        true
+    }
+
+    /// Looks after what has no event of its own.
+    fn look(&mut self) {
         if self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP) {
             self.swept = Some(Instant::now());
-            self.sweep()?;
+            self.note("members", self.tell_members());
+            self.note("documents", self.node.expire_documents());
+            self.note("recalls", self.acknowledge_all());
+            self.note("links", self.answer_links());
         }
-        self.node.renew_binding()?;
-        self.renew_status()?;
+        self.note("binding", self.node.renew_binding());
+        self.note("status", self.renew_status());
         let size = self.node.runtime.state().next_position();
         if self.told != Some(size) {
             // An own vote may have let somebody in.
             self.told = Some(size);
-            self.node.tell_members(&self.node.view()?)?;
+            self.note("members", self.tell_members());
         }
-        self.deadlines.look(&self.node)?;
+        let looked = self.deadlines.look(&self.node);
+        self.note("deadlines", looked);
         let period = Duration::from_secs(self.node.config().anchor_s);
         if !period.is_zero() && self.anchor_at.elapsed() >= period {
             self.anchor_at = Instant::now();
-            self.anchor()?;
+            let anchored = self.anchor();
+            self.note("anchors", anchored);
         }
-        Ok(())
     }
 
-    /// Finds what was left undone, by a crash or because a peer was away.
-    fn sweep(&self) -> Result<(), ServiceError> {
-        let view = self.node.view()?;
-        for replica in view.chains.values() {
-            for verified in replica.standing() {
-                if let Payload::Recall(_) = verified.payload() {
-                    self.node.acknowledge(&view, verified)?;
-                }
-            }
+    /// Logs why a duty could not be done, unless that was logged already.
+    fn note(&mut self, duty: &'static str, outcome: Result<(), ServiceError>) {
+        let Err(error) = outcome else {
+            self.failing.remove(duty);
+            return;
+        };
+        let text = error.to_string();
+        if self.failing.get(duty) != Some(&text) {
+            tracing::warn!(duty, check = error.check, "{text}");
+            self.failing.insert(duty, text);
         }
-        self.node.tell_members(&view)?;
-        self.node.expire_documents()?;
-        self.answer_links()
+    }
+
+    fn tell_members(&self) -> Result<(), ServiceError> {
+        self.node.tell_members(&self.node.view()?)
+    }
+
+    fn acknowledge(&self, recall: &Verified) -> Result<(), ServiceError> {
+        self.node.acknowledge(&self.node.view()?, recall)
+    }
+
+    /// Finds recalls that were left without an acknowledgement, by a crash or because this node did not append.
+    fn acknowledge_all(&self) -> Result<(), ServiceError> {
+        let view = self.node.view()?;
+        let standing = view.chains.values().flat_map(|replica| replica.standing());
+        for recall in standing.filter(|one| matches!(one.payload(), Payload::Recall(_))) {
+            self.node.acknowledge(&view, recall)?;
+        }
+        Ok(())
     }
 
     fn answer_links(&self) -> Result<(), ServiceError> {

@@ -148,7 +148,8 @@ impl Node {
         dial: Vec<Multiaddr>,
     ) -> Result<MeshId, ServiceError> {
         let mesh = MeshId::from(statement.id());
-        self.store().enter_mesh(statement)?;
+        let inviter_at: Vec<String> = dial.iter().map(ToString::to_string).collect();
+        self.store().enter_mesh(statement, &inviter_at)?;
         self.runtime.input(Input::EnterMesh { mesh, charter: charter.clone() })?;
         self.listen(dial)?;
         Ok(mesh)

@@ -225,6 +225,7 @@ impl Node {
         };
         let mut dial = dial;
         dial.extend(parse(&self.config.peers)?);
+        dial.extend(parse(&self.store().inviter_at()?)?);
         let (listen, via) = (parse(&self.config.listen)?, parse(&self.config.via)?);
         let setup = Setup { mesh, key, listen, dial, via, relay: self.config.relay };
         *network = Some(Network::start(setup, self.runtime.clone())?);

@@ -103,12 +103,17 @@ impl Store {
         for (organisation, record) in records {
             batch.put_cf(self.family(family::CHAINS)?, organisation.as_bytes(), codec::encode(&record)?);
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| self.database(error))?;
+        self.write_synced(batch)?;
         self.note_revealed(writes);
         self.writes.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Writes a batch, all of it or nothing, and waits until the disk has it.
+    pub(super) fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
     }
 
     /// The lineage may have gone past a statement that came only now.

@@ -8,7 +8,7 @@
 
 use counterfoil_protocol::ids::Position;
 use counterfoil_protocol::statement::{Payload, Statement};
-use rocksdb::{WriteBatch, WriteOptions};
+use rocksdb::WriteBatch;
 
 use super::read::StoredEntry;
 use super::{Store, StoreError, family};
@@ -77,12 +77,6 @@ impl Store {
             }
         }
         self.write_synced(batch)
-    }
-
-    fn write_synced(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
     }
 }
 

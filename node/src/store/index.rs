@@ -11,7 +11,7 @@ use counterfoil_protocol::mesh::Charter;
 use counterfoil_protocol::observation::SubjectKey;
 use counterfoil_protocol::observation::sealed::seal;
 use counterfoil_protocol::statement::{Kind, Payload, Statement};
-use rocksdb::{Direction, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{Direction, IteratorMode, WriteBatch};
 
 use super::{Store, StoreError, family};
 use crate::service::reconcile::Pause;
@@ -31,6 +31,7 @@ const ABOUT: u8 = 1;
 const LINK: u8 = b'l';
 const ANSWER: u8 = b'c';
 const MESH: &[u8] = b"mesh";
+const INVITER_AT: &[u8] = b"inviter-at";
 /// Most edges read for one node; what lies beyond makes an answer incomplete, so it is an error.
 const EDGES_MAX: usize = 100_000;
 
@@ -200,9 +201,7 @@ impl Store {
         for disclosure in disclosures {
             batch.put_cf(self.family(family::META)?, disclosure_key(&seal(&disclosure.0)), &disclosure.0);
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options).map_err(|error| self.database(error))
+        self.write_synced(batch)
     }
 
     /// Disclosures of a statement's sealed claims, as far as they are known here.
@@ -226,11 +225,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn witness(&self, origin: &str, checkpoint: &[u8]) -> Result<(), StoreError> {
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db
-            .put_cf_opt(self.family(family::META)?, witness_key(origin), checkpoint, &options)
-            .map_err(|error| self.database(error))
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(family::META)?, witness_key(origin), checkpoint);
+        self.write_synced(batch)
     }
 
     /// The latest checkpoint of a log that was cosigned over HTTP.
@@ -246,12 +243,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn set_pause(&self, organisation: &OrganisationId, pause: &Pause) -> Result<(), StoreError> {
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
         let key = [b"p", organisation.as_bytes().as_slice()].concat();
-        self.db
-            .put_cf_opt(self.family(family::META)?, key, codec::encode(pause)?, &options)
-            .map_err(|error| self.database(error))
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(family::META)?, key, codec::encode(pause)?);
+        self.write_synced(batch)
     }
 
     /// The last pause of the exchange with an organisation.
@@ -280,16 +275,29 @@ impl Store {
         Ok(found)
     }
 
-    /// Takes note of the mesh that this node takes part in.
+    /// Takes note of the mesh that this node takes part in, and where whoever invited it is: until its chain is here, nothing
+    /// else says that.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn enter_mesh(&self, charter: &Statement) -> Result<(), StoreError> {
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db
-            .put_cf_opt(self.family(family::META)?, MESH, charter.bytes(), &options)
-            .map_err(|error| self.database(error))
+    pub fn enter_mesh(&self, charter: &Statement, inviter_at: &[String]) -> Result<(), StoreError> {
+        let mut batch = WriteBatch::default();
+        let family = self.family(family::META)?;
+        batch.put_cf(family, MESH, charter.bytes());
+        batch.put_cf(family, INVITER_AT, inviter_at.join("\n"));
+        self.write_synced(batch)
+    }
+
+    /// Where whoever invited this node into its mesh was then.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn inviter_at(&self) -> Result<Vec<String>, StoreError> {
+        let found = self.db.get_cf(self.family(family::META)?, INVITER_AT);
+        let Some(bytes) = found.map_err(|error| self.database(error))? else { return Ok(Vec::new()) };
+        let text = String::from_utf8(bytes);
+        let text = text.map_err(|_| StoreError::Damaged("the addresses of an invitation".into()))?;
+        Ok(text.lines().map(str::to_owned).collect())
     }
 
     /// The charter statement of the mesh that this node takes part in.
