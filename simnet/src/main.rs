@@ -294,7 +294,7 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
                     match (found, report) {
                         (None, report) => {
                             if let Ok(mut reports) = reports.lock() {
-                                reports.push(report);
+                                reports.push((seed, report));
                             }
                         }
                         (Some(violation), _) => {
@@ -327,17 +327,21 @@ fn swarm(first: u64, end: u64, hosts: Option<usize>, threads: usize, shrink_runs
     let reports = reports.into_inner().unwrap_or_default();
     let failed = failures.into_inner();
     let tally = tally.into_inner().unwrap_or_default();
-    let worst = |of: fn(&Report) -> u64| reports.iter().map(of).max().unwrap_or_default();
+    // With the seed, so that it can be looked into.
+    let worst = |of: fn(&Report) -> u64| {
+        let worst = reports.iter().max_by_key(|(_, report)| of(report));
+        worst.map_or_else(|| "?".into(), |(seed, report)| format!("{} (seed {seed})", of(report)))
+    };
     println!("{} runs, {failed} failed", end - first);
     println!("took effect: {tally}");
     println!(
-        "at most: converged in {} ms, healed in {} ms, recall in {} ms over {} links, exposed in {} ms ({} runs)",
+        "at most, in ms: converged {}, healed {}, recall {}, exposed {} of {} runs; links that a recall went over: {}",
         worst(|report| report.converged_ms),
         worst(|report| report.healed_ms),
         worst(|report| report.recall_ms),
-        worst(|report| u64::from(report.recall_hops)),
         worst(|report| report.exposed_ms.unwrap_or_default()),
-        reports.iter().filter(|report| report.exposed_ms.is_some()).count(),
+        reports.iter().filter(|(_, report)| report.exposed_ms.is_some()).count(),
+        worst(|report| u64::from(report.recall_hops)),
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
