@@ -21,6 +21,7 @@
 
 use std::collections::BTreeMap;
 
+use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, OrganisationId};
 use counterfoil_protocol::keys::PublicKey;
@@ -252,8 +253,7 @@ impl Engine {
 
     /// A peer has the same heads.
     pub(crate) fn same_answered(&mut self, now: Millis, key: PublicKey, token: Token) {
-        self.confirm(now, &key);
-        self.note_asked(key, &[]);
+        self.compared_all(now, key, &Wanted { token: Some(token), ..Wanted::default() });
         if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
             peer.token = Some(token);
             peer.different = 0;
@@ -271,19 +271,28 @@ impl Engine {
         proofs: &[ByteString],
     ) {
         self.take_proofs(key, proofs);
-        self.confirm(now, &key);
         let mut wanted = Wanted { token: Some(token), ..Wanted::default() };
         for record in records(bytes).take(self.config.vector_max) {
             self.want(&mut wanted, &record, salt);
         }
-        self.compared_own(key, &wanted);
+        self.compared_all(now, key, &wanted);
         self.ask_announcements(now, key, wanted);
     }
 
-    /// All was compared: takes note of whether the peer has something of the own chain that is not here.
-    fn compared_own(&mut self, key: PublicKey, wanted: &Wanted) {
+    /// All was compared: takes note of whether the peer has something of the own chain that is not here, and of its own chain.
+    // INVARIANT(7): of the chain of which there is more, nothing is confirmed before that has come.
+    fn compared_all(&mut self, now: Millis, key: PublicKey, wanted: &Wanted) {
         if !wanted.known.contains(&Bytes(prefix(&self.me))) {
             self.note_asked(key, &[]);
+        }
+        let Some(organisation) = self.admitted(&key) else { return };
+        if wanted.token.is_some() && !wanted.known.contains(&Bytes(prefix(&organisation))) {
+            let replica = self.replicas.get(&organisation);
+            let told = replica.and_then(|replica| replica.told).map(|(seq, _)| seq);
+            let here = replica.and_then(Replica::head).map(SignedHead::seq);
+            if let Some(seq) = told.max(here) {
+                self.told_latest(now, &key, organisation, seq);
+            }
         }
     }
 
@@ -297,17 +306,8 @@ impl Engine {
         proofs: &[ByteString],
     ) {
         self.take_proofs(key, proofs);
-        self.confirm(now, &key);
         let wanted = Wanted { token: Some(token), ..Wanted::default() };
         self.ask_ranges(now, key, salt, &parts(0, u64::MAX), wanted);
-    }
-
-    /// What the peer's own organisation did not send anew is confirmed to be its latest.
-    fn confirm(&mut self, now: Millis, key: &PublicKey) {
-        let organisation = self.admitted(key);
-        if let Some(replica) = organisation.and_then(|organisation| self.replicas.get_mut(&organisation)) {
-            replica.seen = now;
-        }
     }
 
     /// Somebody told of a head. From a peer of the chain's own organisation it is word that this is the latest one, which holds
@@ -435,7 +435,7 @@ impl Engine {
             }
         }
         if further.is_empty() {
-            self.compared_own(key, &wanted);
+            self.compared_all(now, key, &wanted);
             self.ask_announcements(now, key, wanted);
         } else {
             self.ask_ranges(now, key, salt, &further, wanted);

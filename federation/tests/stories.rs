@@ -568,3 +568,25 @@ fn nobody_but_its_organisation_confirms_that_a_head_is_the_latest() {
     town.connect(ALICE, CAROL);
     assert_eq!(seen(&town, carol), town.now);
 }
+
+#[test]
+fn of_whoever_says_that_there_is_more_nothing_is_confirmed_until_it_is_here() {
+    let mut town = Town::new(2, 2, Config::default(), |charter| charter.admission_threshold = 1);
+    let bob = town.id(BOB);
+    let seen = |town: &Town| town.hosts[ALICE].engine.replicas()[&bob].seen;
+    (town.deaf, town.sparing) = (true, Some(BOB));
+    let before = seen(&town);
+    observe(&mut town, BOB, 1);
+    town.pass(8_000);
+    assert_eq!(
+        (size(&town, ALICE, BOB), seen(&town)),
+        (3, before),
+        "she has heard of a later head, and has it not"
+    );
+    let compared = town.did(ALICE).iter().filter(|did| *did == "ask heads since").count();
+    assert!(compared > 2, "and he says again and again that nothing has come since");
+    town.sparing = None;
+    town.pass(12_000);
+    assert_eq!(size(&town, ALICE, BOB), 4);
+    assert!(town.now.since(seen(&town)) <= 2_000, "nothing else is new there");
+}

@@ -93,6 +93,8 @@ pub(crate) struct Town {
     pub(crate) located: Vec<Vec<Located>>,
     /// Who answers nothing any more.
     pub(crate) silent: Option<usize>,
+    /// Who serves no entries, and answers all else.
+    pub(crate) sparing: Option<usize>,
     /// Who gives everybody everything, whatever it is limited to.
     pub(crate) lavish: Option<usize>,
 }
@@ -147,6 +149,7 @@ impl Town {
             deaf: false,
             located: Vec::new(),
             silent: None,
+            sparing: None,
             lavish: None,
         };
         for index in 0..town.hosts.len() {
@@ -262,6 +265,7 @@ impl Town {
                 self.inputs.push_back((to, Input::Asked { peer: self.key(index), channel, request }));
             }
             Effect::Respond { .. } | Effect::Serve { .. } if self.silent == Some(index) => {}
+            Effect::Serve { .. } if self.sparing == Some(index) => {}
             Effect::Respond { channel, response } => self.respond(channel, response),
             Effect::Serve { channel, organisation, from, size, audience, head } => {
                 let audience = self.audience(index, organisation, *audience);
