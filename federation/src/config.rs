@@ -31,7 +31,8 @@ pub struct Config {
     pub reach_again_ms: u64,
     /// Most peers that are being connected for decisions, or could not be.
     pub reach_max: usize,
-    /// Requests under way to one peer.
+    /// Requests under way to one peer. One without an answer for an anti-entropy period holds no place any more: what got
+    /// lost does not keep others from being asked.
     pub requests_per_peer_max: usize,
     /// Milliseconds between two exchanges of head vectors with some peer.
     pub anti_entropy_ms: u64,
@@ -125,6 +126,12 @@ impl Config {
             vector_max: 3,
             ..Self::default()
         }
+    }
+
+    /// Most requests under way to one peer, with those that hold no place any more.
+    pub fn under_way_max(&self) -> usize {
+        let turns = self.exchange_timeout_ms.div_ceil(self.anti_entropy_ms.max(1));
+        self.requests_per_peer_max.saturating_mul(usize::try_from(turns).unwrap_or(usize::MAX))
     }
 
     /// Checks the limits against each other.

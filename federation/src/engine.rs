@@ -99,6 +99,8 @@ pub struct Engine {
     pub(crate) reaching: Reaching,
     next_exchange: u64,
     pub(crate) next_round: Millis,
+    /// When somebody else is asked for heads too, unless whoever was asked has answered by then.
+    pub(crate) hedge_at: Option<Millis>,
     pub(crate) rng: ChaCha8Rng,
     pub(crate) checked: Arc<Checked>,
     /// The witnesses of chains, as far as they were asked for since the membership changed.
@@ -236,6 +238,7 @@ impl Engine {
             reaching: Reaching::default(),
             next_exchange: 0,
             next_round: Millis(0),
+            hedge_at: None,
             rng: ChaCha8Rng::from_seed(seed),
             checked,
             witnesses: BTreeMap::new(),
@@ -319,10 +322,12 @@ impl Engine {
     /// When the engine wants to be woken.
     pub fn next_deadline(&self) -> Option<Millis> {
         let introductions = self.peers.values().filter_map(|peer| peer.introduce_at);
-        let exchanges = self.exchanges.values().map(|exchange| exchange.until);
+        let exchanges =
+            self.exchanges.values().map(|exchange| exchange.holds_until.unwrap_or(exchange.until));
         let gatherings = self.gatherings.values().map(|gathering| gathering.until);
         let others =
             gatherings.chain([self.next_round]).chain(self.next_agreement()).chain(self.parked.deadline());
+        let others = others.chain(self.hedge_at);
         let others = others.chain(self.reaching.deadline());
         let others = others.chain(self.untold.values().map(|(at, _)| *at));
         introductions.chain(exchanges).chain(others).chain(self.targets.next_deadline()).min()
@@ -545,8 +550,25 @@ impl Engine {
         let exchange = ExchangeId(self.next_exchange);
         self.next_exchange = self.next_exchange.wrapping_add(1);
         let until = now.plus(self.config.exchange_timeout_ms);
-        self.exchanges.insert(exchange, Exchange { peer: *key, purpose, until });
+        let holds_until = Some(until.min(now.plus(self.config.anti_entropy_ms)));
+        self.exchanges.insert(exchange, Exchange { peer: *key, purpose, until, holds_until });
         Some(Effect::Send { peer: *key, exchange, request })
+    }
+
+    /// Requests that have waited for long make room for others, and an introduction among them is made again.
+    // INVARIANT(11): what one peer takes stays within [`crate::Config::under_way_max`].
+    fn free_places(&mut self, now: Millis) {
+        for exchange in self.exchanges.values_mut() {
+            if exchange.holds_until.take_if(|until| *until <= now).is_some() {
+                if let Some(peer) = self.peers.get_mut(exchange.peer.as_bytes()) {
+                    peer.under_way = peer.under_way.saturating_sub(1);
+                    if matches!(exchange.purpose, Purpose::Hello) {
+                        peer.introduce_at = Some(now);
+                    }
+                }
+                self.targets.retry();
+            }
+        }
     }
 
     fn tick(&mut self, now: Millis) {
@@ -555,6 +577,7 @@ impl Engine {
         for exchange in late {
             self.exchange_failed(now, exchange);
         }
+        self.free_places(now);
         self.draw_circle();
         self.introduce(now);
         self.reveal(now);

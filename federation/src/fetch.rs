@@ -110,6 +110,11 @@ impl Targets {
         self.all.iter().map(|(organisation, target)| (organisation, target.seq()))
     }
 
+    /// The highest number of a head that was told of and is not here.
+    pub(crate) fn seq(&self, organisation: &OrganisationId) -> Option<HeadSeq> {
+        self.all.get(organisation)?.seq()
+    }
+
     /// What leads to the chain key of the head that is looked for, where it is not known here yet.
     pub(crate) fn succession(&self, organisation: &OrganisationId) -> Option<Arc<Succession>> {
         self.all.get(organisation)?.succession.clone()
@@ -437,6 +442,7 @@ impl Engine {
         let organisation = head.organisation();
         let checked = self.checked.clone();
         let Some(replica) = self.replicas.get_mut(&organisation) else { return false };
+        let is_first = replica.head().is_none() && organisation != self.me;
         let mut extended = match replica.extend(head, page, &checked) {
             Ok(extended) => extended,
             Err(error) => {
@@ -457,7 +463,7 @@ impl Engine {
         if extended.complete {
             self.touch(&organisation);
             let target = self.targets.reached(&organisation, head.hash()).unwrap_or_default();
-            tell = target.tell && target.notice.is_none();
+            tell = is_first || target.tell && target.notice.is_none();
             self.take_cosignatures(organisation, target.lines.iter().map(String::as_str));
             if organisation == self.me {
                 self.caught_up();
@@ -476,7 +482,9 @@ impl Engine {
             self.outbox.say_after(ticket, Effect::Notify(Event::Accepted(verified)));
         }
         if tell {
-            self.untold.insert(organisation, (now.plus(TELL_AFTER_MS), head.hash()));
+            // Nobody who knows nothing of a chain passes on what is said of it.
+            let wait = if is_first { 0 } else { TELL_AFTER_MS };
+            self.untold.insert(organisation, (now.plus(wait), head.hash()));
         }
         if let Some(line) = cosignature {
             self.hand_over(now, &organisation, head.size(), &line, ticket);

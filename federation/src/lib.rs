@@ -29,6 +29,7 @@
 //! | `introduce` | introductions |
 //! | `circle` | with whom gossip is exchanged |
 //! | `sync` | heads: heard of, looked at, and what they cost |
+//! | `rounds` | when heads are compared, and with whom |
 //! | `vector` | heads compared with peers: tokens, vectors, ranges |
 //! | `notice` | new heads: word of them ahead, and what follows |
 //! | `fetch` | entries under heads, from whoever has them, with proofs |
@@ -65,6 +66,7 @@ pub mod peer;
 mod reach;
 pub mod recover;
 pub mod replica;
+mod rounds;
 mod seek;
 pub mod sequencer;
 pub mod store;

@@ -185,9 +185,11 @@ impl Engine {
         let Ok(notice) = Notice::parse(bytes) else { return Judgement::Reject };
         let organisation = notice.organisation();
         let is_deaf = self.is_paused(&organisation) || self.has_misbehaved(&organisation);
-        let Some(replica) =
-            self.replicas.get(&organisation).filter(|_| self.is_member(&organisation) && !is_deaf)
-        else {
+        if is_deaf || !self.is_member(&organisation) {
+            return Judgement::Ignore;
+        }
+        let Some(replica) = self.replicas.get(&organisation) else {
+            self.ask_for_chain(now, key, organisation, topic);
             return Judgement::Ignore;
         };
         let Some(epoch) = replica.state().epochs().get(epoch_of(notice.claimed_seq())) else {
@@ -224,11 +226,12 @@ impl Engine {
             self.send(now, &key, Purpose::Contradiction, request);
             return Judgement::Accept;
         }
-        let is_here = here.is_some_and(|here| here.hash() == told.1);
+        let is_here = here.as_ref().is_some_and(|here| here.hash() == told.1);
         if is_new || is_here && !is_witnessed && organisation != self.me {
             self.targets.want_noticed(&organisation, told, key, now);
         }
-        if is_new || is_here { Judgement::Accept } else { Judgement::Ignore }
+        // Of a chain of which nothing is here yet, others are told when it is: whoever hears of it asks whom it heard from.
+        if here.is_some() && (is_new || is_here) { Judgement::Accept } else { Judgement::Ignore }
     }
 
     /// A peer asks for a head: answered now, when it is here, or not at all.

@@ -105,6 +105,8 @@ pub struct Exchange {
     pub purpose: Purpose,
     /// When it is given up.
     pub until: Millis,
+    /// Until when it holds one of the peer's places; none once it holds none any more.
+    pub(crate) holds_until: Option<Millis>,
 }
 
 /// A connected peer.
@@ -120,7 +122,7 @@ pub struct Peer {
     pub admitted_there: bool,
     /// When to introduce oneself next.
     pub introduce_at: Option<Millis>,
-    /// Requests under way.
+    /// Requests under way that hold a place: those that have not waited for an answer for long.
     pub under_way: usize,
     /// Points lost.
     pub penalty: u32,

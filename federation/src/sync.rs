@@ -13,7 +13,7 @@ use crate::effect::{ChannelId, Effect, Event, ExchangeId, GossipId, Judgement};
 use crate::engine::Engine;
 use crate::message::{Announcement, GOSSIP_BYTES_MAX, Hint, Page, Request, Response, Topic};
 use crate::notice::Question;
-use crate::peer::Purpose;
+use crate::peer::{Exchange, Purpose};
 use crate::replica::Replica;
 use crate::time::Millis;
 
@@ -25,6 +25,8 @@ pub(crate) struct Taken {
     pub(crate) judgement: Judgement,
     /// Its number and hash, where its signatures were found to be right.
     pub(crate) head: Option<(HeadSeq, HeadHash)>,
+    /// Whether nobody had told of it before, nor of a later one.
+    pub(crate) is_news: bool,
 }
 
 /// How a head was told of.
@@ -139,7 +141,7 @@ impl Engine {
     pub(crate) fn answered(&mut self, now: Millis, exchange: ExchangeId, response: Response) {
         let Some(exchange) = self.exchanges.remove(&exchange) else { return };
         let key = exchange.peer;
-        self.request_ended(&key);
+        self.request_ended(&exchange);
         match (exchange.purpose, response) {
             (Purpose::Hello, response) => self.hello_answered(now, key, response),
             (Purpose::Heads { .. }, Response::Same { token }) => self.same_answered(now, key, token),
@@ -180,8 +182,9 @@ impl Engine {
         }
     }
 
-    fn request_ended(&mut self, key: &PublicKey) {
-        if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
+    fn request_ended(&mut self, exchange: &Exchange) {
+        let peer = self.peers.get_mut(exchange.peer.as_bytes());
+        if let Some(peer) = peer.filter(|_| exchange.holds_until.is_some()) {
             peer.under_way = peer.under_way.saturating_sub(1);
         }
         self.targets.retry();
@@ -189,9 +192,11 @@ impl Engine {
 
     pub(crate) fn exchange_failed(&mut self, now: Millis, exchange: ExchangeId) {
         let Some(exchange) = self.exchanges.remove(&exchange) else { return };
-        self.request_ended(&exchange.peer);
+        self.request_ended(&exchange);
+        // One that has waited for long was made again already.
         if let Some(peer) = self.peers.get_mut(exchange.peer.as_bytes())
             && matches!(exchange.purpose, Purpose::Hello)
+            && exchange.holds_until.is_some()
         {
             peer.introduce_at = Some(exchange.until);
         }
@@ -255,14 +260,19 @@ impl Engine {
     ) -> Result<Taken, &'static str> {
         let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
         let organisation = head.organisation();
-        let done = |judgement| Ok(Taken { organisation, judgement, head: None });
+        let done = |judgement| Ok(Taken { organisation, judgement, head: None, is_news: false });
         if !self.is_member(&organisation) || self.is_paused(&organisation) {
             return done(Judgement::Ignore);
         }
         let replica = match self.replicas.entry(organisation) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                let Some(inception) = &announcement.inception else { return done(Judgement::Ignore) };
+                let Some(inception) = &announcement.inception else {
+                    if let Told::Gossip(topic) = told {
+                        self.ask_for_chain(now, key, organisation, topic);
+                    }
+                    return done(Judgement::Ignore);
+                };
                 let replica =
                     Replica::new(inception.0.as_slice().into()).map_err(|_| "it sent no inception")?;
                 if replica.organisation() != organisation {
@@ -307,8 +317,9 @@ impl Engine {
         {
             return done(Judgement::Ignore);
         }
-        let is_current = self.replicas.get(&organisation).and_then(Replica::head).map(SignedHead::hash)
-            == Some(head.hash());
+        let here = self.replicas.get(&organisation).and_then(Replica::head);
+        let is_current = here.map(SignedHead::hash) == Some(head.hash());
+        let is_news = here.map(SignedHead::seq).max(self.targets.seq(&organisation)) < Some(head.seq());
         let mut judgement = self.consider(
             now,
             head.clone(),
@@ -331,7 +342,7 @@ impl Engine {
         if is_current && self.keep_cosignatures(now, organisation, lines.iter().map(String::as_str)) {
             judgement = Judgement::Accept;
         }
-        Ok(Taken { organisation, judgement, head: Some(told_of) })
+        Ok(Taken { organisation, judgement, head: Some(told_of), is_news })
     }
 
     /// Entries that came with their head: taken in at once where the chain is here up to them.
@@ -405,7 +416,8 @@ impl Engine {
             return Judgement::Ignore;
         }
         self.targets.want(head, Origin { succession, ..origin }, now, tell);
-        Judgement::Accept
+        // Of a chain of which nothing is here yet, others are told when it is: whoever hears of it asks whom it heard from.
+        if known.is_empty() { Judgement::Ignore } else { Judgement::Accept }
     }
 
     pub(crate) fn take_proofs(&mut self, key: PublicKey, proofs: &[ByteString]) {

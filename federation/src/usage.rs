@@ -41,6 +41,8 @@ pub struct Usage {
     pub changes: usize,
     /// Most requests under way to one peer.
     pub exchanges_of_one: usize,
+    /// Most requests to one peer that hold a place.
+    pub places_of_one: usize,
     /// Most questions of one peer that wait.
     pub parked_of_one: usize,
 }
@@ -72,6 +74,7 @@ impl Engine {
             searches: self.crossing.searches(),
             changes: self.changes.len(),
             exchanges_of_one: under_way.into_values().max().unwrap_or(0),
+            places_of_one: self.peers.values().map(|peer| peer.under_way).max().unwrap_or(0),
             parked_of_one: self.parked.most_of_one(),
         }
     }

@@ -1,9 +1,9 @@
 //! The truth about heads: who has which, compared pair by pair.
 //!
-//! Each period one peer at random is asked. Most of the time both have the same, and one digest says so. Else the peer tells
-//! what has changed since the token that it gave last; who has no token is told everything, 24 bytes for each organisation;
-//! and where that is too long, both compare fingerprints over ranges of organisations until what differs is small. Heads
-//! that are newer, or better witnessed, are then asked for.
+//! When whom is asked: `rounds.rs`. Most of the time both have the same, and one digest says so. Else the peer tells what has
+//! changed since the token that it gave last; who has no token is told everything, 24 bytes for each organisation; and where
+//! that is too long, both compare fingerprints over ranges of organisations until what differs is small. Heads that are
+//! newer, or better witnessed, are then asked for.
 //!
 //! ```text
 //!   asker                                                  peer
@@ -30,7 +30,7 @@ use rand_chacha::rand_core::Rng;
 
 use crate::effect::{ChannelId, Effect};
 use crate::engine::{Engine, announcement};
-use crate::message::{Announcement, MESSAGE_BYTES_MAX, Range, RangeAnswer, Request, Response, Token};
+use crate::message::{Announcement, MESSAGE_BYTES_MAX, Range, RangeAnswer, Request, Response, Token, Topic};
 use crate::peer::{Purpose, Wanted};
 use crate::replica::Replica;
 use crate::sync::Told;
@@ -253,6 +253,7 @@ impl Engine {
 
     /// A peer has the same heads.
     pub(crate) fn same_answered(&mut self, now: Millis, key: PublicKey, token: Token) {
+        self.hedge_at = None;
         self.compared_all(now, key, &Wanted { token: Some(token), ..Wanted::default() });
         if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
             peer.token = Some(token);
@@ -270,6 +271,7 @@ impl Engine {
         bytes: &ByteString,
         proofs: &[ByteString],
     ) {
+        self.hedge_at = None;
         self.take_proofs(key, proofs);
         let mut wanted = Wanted { token: Some(token), ..Wanted::default() };
         for record in records(bytes).take(self.config.vector_max) {
@@ -305,6 +307,7 @@ impl Engine {
         token: Token,
         proofs: &[ByteString],
     ) {
+        self.hedge_at = None;
         self.take_proofs(key, proofs);
         let wanted = Wanted { token: Some(token), ..Wanted::default() };
         self.ask_ranges(now, key, salt, &parts(0, u64::MAX), wanted);
@@ -464,6 +467,25 @@ impl Engine {
         }
     }
 
+    /// Asks whoever told of a member of whose chain nothing is here for its head and inception: a newcomer becomes known along
+    /// the paths of gossip, and not by comparisons alone.
+    pub(crate) fn ask_for_chain(
+        &mut self,
+        now: Millis,
+        key: PublicKey,
+        organisation: OrganisationId,
+        topic: Topic,
+    ) {
+        // INVARIANT(11): it costs the organisation's budget, since nothing can be checked yet.
+        if !self.spend(now, organisation, topic) {
+            return;
+        }
+        // This is no comparison: the peer's token stays what it is.
+        let token = self.peers.get(key.as_bytes()).and_then(|peer| peer.token);
+        let unknown = vec![Bytes(prefix(&organisation))];
+        self.ask_announcements(now, key, Wanted { token, unknown, ..Wanted::default() });
+    }
+
     /// The heads of organisations whose ids begin so.
     pub(crate) fn announcements_asked(&self, known: &[Bytes<8>], unknown: &[Bytes<8>]) -> Response {
         let mut heads = Vec::new();
@@ -502,6 +524,9 @@ impl Engine {
             match self.take_announcement(now, key, Told::Compared, announcement) {
                 Ok(taken) => {
                     wanted.found = true;
+                    if taken.is_news {
+                        self.compare_soon(now);
+                    }
                     open.remove(&prefix(&taken.organisation));
                 }
                 Err(reason) => {
@@ -523,30 +548,6 @@ impl Engine {
             wanted.token = None;
         }
         self.ask_announcements(now, key, wanted);
-    }
-
-    /// Every period, one peer at random is asked for what it knows: gossip is a hint, this is the truth.
-    pub(crate) fn round(&mut self, now: Millis) {
-        if now < self.next_round {
-            return;
-        }
-        self.next_round = now.plus(self.config.anti_entropy_ms);
-        self.forget_budgets(now);
-        self.renew_bindings(now);
-        self.watch_witnesses(now);
-        let admitted: Vec<PublicKey> = self
-            .peers
-            .values()
-            .filter(|peer| peer.admitted_there && self.admitted(&peer.key).is_some())
-            .map(|peer| peer.key)
-            .collect();
-        if admitted.is_empty() {
-            return;
-        }
-        let index = self.rng.next_u64() % admitted.len() as u64;
-        if let Some(key) = usize::try_from(index).ok().and_then(|index| admitted.get(index)) {
-            self.ask_heads(now, *key);
-        }
     }
 
     pub(crate) fn respond(&mut self, channel: ChannelId, response: Response) {

@@ -24,7 +24,7 @@ pub fn limited(history: &History) -> Option<Violation> {
 /// Invariant 11: what an engine holds stays within its limits, whatever its peers do. `organisations` is how many the mesh
 /// can have, the candidates aside.
 pub fn bounded(host: usize, usage: &Usage, config: &Config, organisations: usize) -> Option<Violation> {
-    let under_way = config.peers_max * config.requests_per_peer_max;
+    let under_way = config.peers_max * config.under_way_max();
     let checks = [
         ("peers", usage.peers, config.peers_max),
         ("requests under way", usage.exchanges, under_way),
@@ -46,7 +46,8 @@ pub fn bounded(host: usize, usage: &Usage, config: &Config, organisations: usize
         ("heads to tell of", usage.untold, organisations),
         ("searches for what is withheld", usage.searches, organisations),
         ("organisations that vectors speak of", usage.changes, organisations),
-        ("requests under way to one peer", usage.exchanges_of_one, config.requests_per_peer_max),
+        ("requests under way to one peer", usage.exchanges_of_one, config.under_way_max()),
+        ("places taken at one peer", usage.places_of_one, config.requests_per_peer_max),
         ("questions of one peer that wait", usage.parked_of_one, config.requests_per_peer_max),
     ];
     checks.into_iter().find(|(_, has, most)| has > most).map(|(what, has, most)| {
