@@ -25,9 +25,6 @@ use crate::tally::{Mark, Tally};
 use crate::world::{Setting, World};
 use crate::{mischief, scan, workload};
 
-/// Longest time from healing after all mischief until every honest host has every head, in milliseconds. Some hosts start
-/// anew then, and fetch their own chains first.
-pub const CONVERGES_MS: u64 = 60_000;
 /// Milliseconds between two looks at all disks.
 const LOOK_MS: u64 = 1_000;
 /// Age in seconds beyond which a head says nothing about the present, in simulated meshes.

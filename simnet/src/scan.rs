@@ -14,11 +14,11 @@ use crate::checkers::{
 use crate::disk::Chain;
 use crate::gossip::RETOLD;
 use crate::host::Host;
-use crate::run::{CONVERGES_MS, Report, Watch};
+use crate::run::{Report, Watch};
 use crate::workload::{self, DEPLOYERS, What};
 use crate::world::{Word, World};
 
-/// Anti-entropy periods after a partition heals within which every honest host has every head, and from healing on
+/// Anti-entropy periods after all mischief, and after a partition heals, within which every honest host has every head, and
 /// within which every honest host has a proof against an equivocator whose branches both lie on honest disks.
 pub const HEALS_PERIODS: u64 = 3;
 /// Milliseconds between two looks while something is awaited.
@@ -74,13 +74,13 @@ pub fn all(
 ) -> Result<(), Violation> {
     let plant = |world: &mut World, moment: Moment| canary.map_or(Ok(()), |canary| canary.at(world, moment));
     let period = world.config().anti_entropy_ms;
-    let exposed_within = HEALS_PERIODS * period;
+    let within_ms = HEALS_PERIODS * period;
     let guilty = watch.reached.clone();
     let unexposed = |world: &World| misbehaviour::exposure(&proofs(world), &guilty);
-    report.converged_ms = await_all(world, CONVERGES_MS, missing)?;
+    report.converged_ms = await_all(world, within_ms, missing).map_err(under("convergence", within_ms))?;
     if !guilty.is_empty() {
-        let left = exposed_within.saturating_sub(report.converged_ms);
-        let more = await_all(world, left, unexposed).map_err(under("exposure", exposed_within))?;
+        let left = within_ms.saturating_sub(report.converged_ms);
+        let more = await_all(world, left, unexposed).map_err(under("exposure", within_ms))?;
         report.exposed_ms = Some(report.converged_ms + more);
     }
     watch.look(world)?;
