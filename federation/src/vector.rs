@@ -167,10 +167,14 @@ impl Engine {
         self.peers.values_mut().for_each(|peer| peer.token = None);
     }
 
-    /// Whether vectors speak of an organisation: of members, but not of those that contradict themselves, since there is no
-    /// latest head of theirs.
+    /// Whether vectors speak of an organisation: of members, and of those that have left, since nobody else says that to who
+    /// was away. Not of those that contradict themselves: there is no latest head of theirs.
     fn is_compared(&self, organisation: &OrganisationId) -> bool {
-        self.is_member(organisation) && !self.has_misbehaved(organisation)
+        (self.is_member(organisation) || self.has_left(organisation)) && !self.has_misbehaved(organisation)
+    }
+
+    fn has_left(&self, organisation: &OrganisationId) -> bool {
+        self.membership.as_ref().is_some_and(|membership| membership.departure(organisation).is_some())
     }
 
     fn compared(&self, range: &Range) -> impl Iterator<Item = (&OrganisationId, &Replica)> {
@@ -182,17 +186,23 @@ impl Engine {
         Range { from: 0, to: u64::MAX, fingerprint: Bytes([0; 16]) }
     }
 
-    /// One digest over all heads, their witnesses, and who contradicts itself.
+    /// One digest over the members, their heads with the witnesses of these, and who contradicts itself. It is the same with
+    /// all who know the same, whatever they have of the chains of those that are no members any more.
     fn digest(&mut self) -> Bytes<32> {
         if let Some(digest) = self.digest {
             return digest;
         }
         let mut bytes = Vec::new();
-        for (organisation, replica) in self.compared(&Self::whole()) {
-            let Some(head) = replica.head() else { continue };
+        let members = self.membership.iter().flat_map(|membership| membership.members());
+        for organisation in members.filter(|member| !self.has_misbehaved(member)) {
             bytes.extend_from_slice(organisation.as_bytes());
-            bytes.extend_from_slice(head.hash().as_bytes());
-            bytes.extend_from_slice(&fold(replica).to_be_bytes());
+            let replica = self.replicas.get(organisation);
+            let known = replica.and_then(|replica| Some((replica, replica.head()?)));
+            bytes.push(u8::from(known.is_some()));
+            if let Some((replica, head)) = known {
+                bytes.extend_from_slice(head.hash().as_bytes());
+                bytes.extend_from_slice(&fold(replica).to_be_bytes());
+            }
         }
         bytes.push(0);
         self.proofs.keys().for_each(|organisation| bytes.extend_from_slice(organisation.as_bytes()));
@@ -344,7 +354,8 @@ impl Engine {
         match (known.next(), known.next()) {
             (Some(replica), None) if replica.head().is_some() => {
                 let organisation = replica.organisation();
-                if self.has_misbehaved(&organisation) || self.is_paused(&organisation) {
+                let is_followed = self.is_member(&organisation) && !self.has_misbehaved(&organisation);
+                if !is_followed || self.is_paused(&organisation) {
                     return;
                 }
                 let Some(own) = Record::of(replica, salt) else { return };
@@ -383,15 +394,20 @@ impl Engine {
         self.send(now, &key, purpose, Request::Ranges { salt, ranges });
     }
 
-    /// The fingerprint of what lies in a range, and the records themselves.
+    /// The fingerprint of what lies in a range, and the records themselves. Of those that have left it matters that they have.
     fn fingerprint(&self, range: &Range, salt: u64) -> (Bytes<16>, Vec<u8>) {
-        let mut bytes = Vec::new();
-        for (_, replica) in self.compared(range) {
+        let (mut bytes, mut digested) = (Vec::new(), Vec::new());
+        for (organisation, replica) in self.compared(range) {
             if let Some(record) = Record::of(replica, salt) {
                 record.write(&mut bytes);
+                if self.is_member(organisation) {
+                    record.write(&mut digested);
+                } else {
+                    digested.extend_from_slice(&record.organisation);
+                }
             }
         }
-        let digest = blake3(&bytes);
+        let digest = blake3(&digested);
         let mut fingerprint = [0; 16];
         fingerprint.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         (Bytes(fingerprint), bytes)

@@ -7,7 +7,8 @@
 mod town;
 
 use counterfoil_federation::Config;
-use counterfoil_protocol::mesh::Ballot;
+use counterfoil_protocol::mesh::{Ballot, Leave};
+use counterfoil_protocol::statement::Kind;
 use town::{Town, observe, size, three, vote};
 
 const ALICE: usize = 0;
@@ -128,4 +129,30 @@ fn a_newcomer_becomes_known_along_the_paths_of_gossip() {
     town.pass(5_000);
     assert_eq!(size(&town, CAROL, DAVE), 3, "he is connected with her");
     assert_eq!((size(&town, ALICE, DAVE), size(&town, BOB, DAVE)), (3, 3), "and she tells the others");
+}
+
+#[test]
+fn who_was_away_learns_from_others_that_a_member_has_left() {
+    let mut town = three();
+    let carol = town.id(CAROL);
+    town.disconnect(ALICE, BOB);
+    town.disconnect(ALICE, CAROL);
+    let leave = town.hosts[CAROL].organisation.statement(Kind::Leave, &Leave { mesh: town.mesh });
+    town.append(CAROL, leave);
+    let is_member = |town: &Town, of: usize| {
+        let membership = town.hosts[of].engine.membership().unwrap();
+        membership.contains(&carol)
+    };
+    assert_eq!((is_member(&town, ALICE), is_member(&town, BOB)), (true, false));
+    town.disconnect(BOB, CAROL);
+    town.deaf = true;
+    town.connect(ALICE, BOB);
+    town.pass(4_000);
+    assert!(!is_member(&town, ALICE));
+    // Both know the same now, whatever else they have of hers.
+    (town.did(ALICE), town.did(BOB));
+    town.pass(2_000);
+    let mut did = [town.did(ALICE), town.did(BOB)].concat();
+    did.sort();
+    assert_eq!(did, ["answer same", "answer same", "ask heads since", "ask heads since"]);
 }

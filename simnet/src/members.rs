@@ -133,4 +133,12 @@ impl World {
         let members = one.members.intersection(&other.members).copied().collect();
         Roll { members, version: one.version.min(other.version) }
     }
+
+    /// A host that starts goes by what is on its disk: who is a member by that is an outsider no more, until it is told anew.
+    pub(crate) fn forget_outsiders(&mut self, index: usize) {
+        let Some(roll) = self.roll_of(index) else { return };
+        if let Some(host) = self.hosts.get_mut(index) {
+            host.outsiders.retain(|organisation, _| !roll.members.contains(organisation));
+        }
+    }
 }

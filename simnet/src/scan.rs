@@ -33,13 +33,29 @@ fn running(world: &World) -> Vec<usize> {
     world.honest().into_iter().filter(counts).collect()
 }
 
-/// What is missing until every honest host has every honest organisation's head.
+/// What is missing until every honest host has every honest organisation's head, and knows of every member that has left.
 fn missing(world: &World) -> Option<Violation> {
     let honest: BTreeSet<usize> = running(world).into_iter().collect();
     let organisations: BTreeSet<OrganisationId> =
         honest.iter().filter_map(|index| world.hosts.get(*index)).map(|host| host.id()).collect();
     let heads: Vec<_> = world.heads().into_iter().filter(|(index, _)| honest.contains(index)).collect();
-    convergence(&heads, &organisations)
+    convergence(&heads, &organisations).or_else(|| still_members(world, &honest))
+}
+
+/// Who is a member with one of these hosts, while another knows that it has left.
+fn still_members(world: &World, hosts: &BTreeSet<usize>) -> Option<Violation> {
+    let engines: Vec<_> =
+        hosts.iter().filter_map(|index| Some((*index, world.hosts.get(*index)?.engine.as_ref()?))).collect();
+    let misbehaved: BTreeSet<_> = engines.iter().flat_map(|(_, engine)| engine.misbehaved()).collect();
+    let memberships = engines.iter().filter_map(|(_, engine)| engine.membership());
+    let left: BTreeSet<OrganisationId> = memberships
+        .flat_map(|known| known.departed().filter(|id| !known.contains(id) && !misbehaved.contains(*id)))
+        .copied()
+        .collect();
+    engines.iter().find_map(|(index, engine)| {
+        let still = left.iter().find(|id| engine.membership().is_some_and(|known| known.contains(id)))?;
+        Some(violation("convergence", format!("host {index} does not know that {still} has left")))
+    })
 }
 
 /// Lets time pass until nothing is missing. Gives how much passed.

@@ -267,6 +267,7 @@ impl World {
         host.start(&self.setting.config, &self.mesh, self.setting.seed, &self.checked)
             .map_err(|e| format!("host {index}: {e}"))?;
         self.note(&format!("start {index}, log {found:?}, {damaged} damaged"));
+        self.forget_outsiders(index);
         let is_torn = matches!(found, Found::Torn(_));
         let marks = [(is_torn, Mark::TornDropped), (damaged > 0, Mark::Repaired)];
         marks.into_iter().filter(|(took, _)| *took).for_each(|(_, mark)| self.tally.took(mark));
