@@ -150,7 +150,7 @@ fn who_was_away_learns_from_others_that_a_member_has_left() {
     town.pass(4_000);
     assert!(!is_member(&town, ALICE));
     // Both know the same now, whatever else they have of hers.
-    (town.did(ALICE), town.did(BOB));
+    let _ = (town.did(ALICE), town.did(BOB));
     town.pass(2_000);
     let mut did = [town.did(ALICE), town.did(BOB)].concat();
     did.sort();
