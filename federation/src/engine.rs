@@ -19,14 +19,14 @@ use crate::agreement::Crossing;
 use crate::budget::Bucket;
 use crate::checked::Checked;
 use crate::config::{Config, ConfigError};
-use crate::effect::{AppendError, AppendId, Effect, Event, ExchangeId, GatherId};
+use crate::effect::{AppendError, AppendId, Effect, Event, GatherId};
 use crate::evidence::Gathering;
 use crate::fetch::Targets;
 use crate::input::Input;
-use crate::message::{Announcement, Request, Topic};
+use crate::message::{Announcement, Topic};
 use crate::notice::{OnceWitnessed, Parked};
 use crate::outbox::{Outbox, Ticket};
-use crate::peer::{Departed, Exchange, Exchanges, Peer, Purpose, Suspicion};
+use crate::peer::{Departed, Exchanges, Peer, Suspicion};
 use crate::reach::Reaching;
 use crate::replica::{Replica, ReplicaError};
 use crate::seek::{Search, lock_is_missing, lock_is_of_later_epoch};
@@ -97,7 +97,7 @@ pub struct Engine {
     pub(crate) gatherings: BTreeMap<GatherId, Gathering>,
     /// Peers that are being connected for them.
     pub(crate) reaching: Reaching,
-    next_exchange: u64,
+    pub(crate) next_exchange: u64,
     pub(crate) next_round: Millis,
     /// When somebody else is asked for heads too, unless whoever was asked has answered by then.
     pub(crate) hedge_at: Option<Millis>,
@@ -322,15 +322,17 @@ impl Engine {
     /// When the engine wants to be woken.
     pub fn next_deadline(&self) -> Option<Millis> {
         let introductions = self.peers.values().filter_map(|peer| peer.introduce_at);
-        let exchanges =
-            self.exchanges.values().map(|exchange| exchange.holds_until.unwrap_or(exchange.until));
         let gatherings = self.gatherings.values().map(|gathering| gathering.until);
         let others =
             gatherings.chain([self.next_round]).chain(self.next_agreement()).chain(self.parked.deadline());
         let others = others.chain(self.hedge_at);
         let others = others.chain(self.reaching.deadline());
         let others = others.chain(self.untold.values().map(|(at, _)| *at));
-        introductions.chain(exchanges).chain(others).chain(self.targets.next_deadline()).min()
+        introductions
+            .chain(self.next_request_deadline())
+            .chain(others)
+            .chain(self.targets.next_deadline())
+            .min()
     }
 
     /// The organisation that it works for.
@@ -514,70 +516,8 @@ impl Engine {
         self.sequencer.thaw()
     }
 
-    /// Sends a request, if the peer has room for another.
-    pub(crate) fn send(&mut self, now: Millis, key: &PublicKey, purpose: Purpose, request: Request) -> bool {
-        let effect = self.request(now, key, purpose, request);
-        let is_sent = effect.is_some();
-        effect.into_iter().for_each(|effect| self.outbox.push(effect));
-        is_sent
-    }
-
-    /// As [`Self::send`], once the write with this ticket is durable.
-    pub(crate) fn send_after(
-        &mut self,
-        ticket: Ticket,
-        now: Millis,
-        key: &PublicKey,
-        purpose: Purpose,
-        request: Request,
-    ) {
-        let effect = self.request(now, key, purpose, request);
-        effect.into_iter().for_each(|effect| self.outbox.say_after(ticket, effect));
-    }
-
-    fn request(
-        &mut self,
-        now: Millis,
-        key: &PublicKey,
-        purpose: Purpose,
-        request: Request,
-    ) -> Option<Effect> {
-        let peer = self.peers.get_mut(key.as_bytes())?;
-        if !peer.has_room(&self.config) {
-            return None;
-        }
-        peer.under_way += 1;
-        let exchange = ExchangeId(self.next_exchange);
-        self.next_exchange = self.next_exchange.wrapping_add(1);
-        let until = now.plus(self.config.exchange_timeout_ms);
-        let holds_until = Some(until.min(now.plus(self.config.anti_entropy_ms)));
-        self.exchanges.insert(exchange, Exchange { peer: *key, purpose, until, holds_until });
-        Some(Effect::Send { peer: *key, exchange, request })
-    }
-
-    /// Requests that have waited for long make room for others, and an introduction among them is made again.
-    // INVARIANT(11): what one peer takes stays within [`crate::Config::under_way_max`].
-    fn free_places(&mut self, now: Millis) {
-        for exchange in self.exchanges.values_mut() {
-            if exchange.holds_until.take_if(|until| *until <= now).is_some() {
-                if let Some(peer) = self.peers.get_mut(exchange.peer.as_bytes()) {
-                    peer.under_way = peer.under_way.saturating_sub(1);
-                    if matches!(exchange.purpose, Purpose::Hello) {
-                        peer.introduce_at = Some(now);
-                    }
-                }
-                self.targets.retry();
-            }
-        }
-    }
-
     fn tick(&mut self, now: Millis) {
-        let late: Vec<ExchangeId> =
-            self.exchanges.iter().filter(|(_, e)| e.until <= now).map(|(id, _)| *id).collect();
-        for exchange in late {
-            self.exchange_failed(now, exchange);
-        }
-        self.free_places(now);
+        self.end_requests(now);
         self.draw_circle();
         self.introduce(now);
         self.reveal(now);

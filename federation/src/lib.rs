@@ -29,6 +29,7 @@
 //! | `introduce` | introductions |
 //! | `circle` | with whom gossip is exchanged |
 //! | `sync` | heads: heard of, looked at, and what they cost |
+//! | `requests` | requests to peers: places and deadlines |
 //! | `rounds` | when heads are compared, and with whom |
 //! | `vector` | heads compared with peers: tokens, vectors, ranges |
 //! | `notice` | new heads: word of them ahead, and what follows |
@@ -66,6 +67,7 @@ pub mod peer;
 mod reach;
 pub mod recover;
 pub mod replica;
+mod requests;
 mod rounds;
 mod seek;
 pub mod sequencer;

@@ -13,7 +13,7 @@ use crate::effect::{ChannelId, Effect, Event, ExchangeId, GossipId, Judgement};
 use crate::engine::Engine;
 use crate::message::{Announcement, GOSSIP_BYTES_MAX, Hint, Page, Request, Response, Topic};
 use crate::notice::Question;
-use crate::peer::{Exchange, Purpose};
+use crate::peer::Purpose;
 use crate::replica::Replica;
 use crate::time::Millis;
 
@@ -179,36 +179,6 @@ impl Engine {
             (Purpose::Reveal(organisation), response) => self.revealed(now, key, organisation, response),
             (Purpose::Cosigned | Purpose::Offered | Purpose::Contradiction | Purpose::Heads { .. }, _)
             | (Purpose::Ranges { .. } | Purpose::Announcements(_), _) => {}
-        }
-    }
-
-    fn request_ended(&mut self, exchange: &Exchange) {
-        let peer = self.peers.get_mut(exchange.peer.as_bytes());
-        if let Some(peer) = peer.filter(|_| exchange.holds_until.is_some()) {
-            peer.under_way = peer.under_way.saturating_sub(1);
-        }
-        self.targets.retry();
-    }
-
-    pub(crate) fn exchange_failed(&mut self, now: Millis, exchange: ExchangeId) {
-        let Some(exchange) = self.exchanges.remove(&exchange) else { return };
-        self.request_ended(&exchange);
-        // One that has waited for long was made again already.
-        if let Some(peer) = self.peers.get_mut(exchange.peer.as_bytes())
-            && matches!(exchange.purpose, Purpose::Hello)
-            && exchange.holds_until.is_some()
-        {
-            peer.introduce_at = Some(exchange.until);
-        }
-        match exchange.purpose {
-            Purpose::Entries(head) => self.stop_fetching(now, &head.organisation()),
-            Purpose::Latest(organisation) => self.stop_fetching(now, &organisation),
-            Purpose::Consistency(suspicion, _) => self.forget_target(&suspicion.organisation()),
-            Purpose::Evidence(gather, other) => self.evidence_failed(gather, &other),
-            Purpose::Reveal(organisation) => self.reveal_failed(&organisation),
-            Purpose::Hello | Purpose::Heads { .. } | Purpose::Cosigned => {}
-            Purpose::Offered | Purpose::Contradiction => {}
-            Purpose::Ranges { .. } | Purpose::Announcements(_) => {}
         }
     }
 
