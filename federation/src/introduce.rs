@@ -82,7 +82,8 @@ impl Engine {
         channel: ChannelId,
         introduction: &Introduction,
     ) {
-        let response = match self.take_introduction(now, key, introduction) {
+        let lets_in = self.peers.get(key.as_bytes()).is_some_and(|peer| peer.admitted_there);
+        let response = match self.take_introduction(now, key, introduction, lets_in) {
             Err(reason) => Response::Refused(reason),
             Ok(organisation) => match self.introduction() {
                 Some(introduction) => Response::Hello {
@@ -103,7 +104,7 @@ impl Engine {
             Response::Refused(_) => return self.introduce_later(now, key),
             _ => return self.penalise(key, 20, "it answered a hello with something else"),
         };
-        if self.take_introduction(now, key, &introduction).is_err() {
+        if self.take_introduction(now, key, &introduction, admitted).is_err() {
             return self.introduce_later(now, key);
         }
         if let Some(peer) = self.peers.get_mut(key.as_bytes()) {
@@ -124,12 +125,14 @@ impl Engine {
         }
     }
 
-    /// Checks an introduction and takes note of who the peer speaks for.
+    /// Checks an introduction and takes note of who the peer speaks for. The head that it brings is looked for where the peer
+    /// lets this node in: else it may be that nobody gives it, and it would stand in the way of an earlier one.
     fn take_introduction(
         &mut self,
         now: Millis,
         key: PublicKey,
         introduction: &Introduction,
+        lets_in: bool,
     ) -> Result<OrganisationId, String> {
         let mesh = self.membership.as_ref().map(|membership| membership.mesh());
         if mesh != Some(introduction.mesh) {
@@ -169,7 +172,9 @@ impl Engine {
             self.replicas.entry(organisation).or_insert(introduced.empty);
             let succession = self.succession(&organisation, &introduced.succession).ok().flatten();
             self.told_latest(now, &key, organisation, introduced.head.seq());
-            self.consider(now, introduced.head, Origin { source: Some(key), succession }, true);
+            if lets_in {
+                self.consider(now, introduced.head, Origin { source: Some(key), succession }, true);
+            }
         } else {
             self.take_candidate(now, &introduced.whole);
         }

@@ -156,3 +156,22 @@ fn who_was_away_learns_from_others_that_a_member_has_left() {
     did.sort();
     assert_eq!(did, ["answer same", "answer same", "ask heads since", "ask heads since"]);
 }
+
+#[test]
+fn a_newcomer_learns_of_a_departure_though_who_left_shows_it_a_later_head() {
+    let mut town = Town::new(4, 3, Config::default(), |_| {});
+    let (carol, dave) = (town.id(CAROL), town.id(DAVE));
+    let leave = town.hosts[CAROL].organisation.statement(Kind::Leave, &Leave { mesh: town.mesh });
+    town.append(CAROL, leave);
+    town.disconnect(ALICE, CAROL);
+    town.disconnect(BOB, CAROL);
+    // Nobody follows this, and she knows nothing of the votes: dave is given nothing by her.
+    observe(&mut town, CAROL, 1);
+    for member in [ALICE, BOB] {
+        let vote = vote(&town, member, dave, Ballot::Admit);
+        town.append(member, vote);
+    }
+    town.pass(10_000);
+    let membership = town.hosts[DAVE].engine.membership().unwrap();
+    assert_eq!((membership.contains(&dave), membership.contains(&carol)), (true, false));
+}
