@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Who this node speaks for. None outside any mesh, or before the first head.
+    /// Who this node speaks for. None outside any mesh, or before a head under which some peer is bound.
     fn introduction(&self) -> Option<Introduction> {
         self.replicas.get(&self.me)?.introduction(self.membership.as_ref()?.mesh())
     }
@@ -90,7 +90,7 @@ impl Engine {
                     introduction: Box::new(introduction),
                     admitted: self.is_member(&organisation),
                 },
-                None => Response::Refused("this node has no head or mesh yet".into()),
+                None => Response::Refused("this node cannot introduce itself yet".into()),
             },
         };
         self.outbox.push(Effect::Respond { channel, response });

@@ -236,11 +236,16 @@ impl Replica {
         }
     }
 
-    /// What somebody is shown who is to learn who signs for this chain: none before its first head.
+    /// What somebody is shown who is to learn who signs for this chain, and which peer speaks for it: none before a head under
+    /// which that is said.
     pub fn introduction(&self, mesh: MeshId) -> Option<Introduction> {
         let head = self.head()?;
         let (mut standing, mut named) = (Vec::new(), Vec::new());
-        for verified in self.standing().iter().filter(|verified| head.size().contains(verified.position())) {
+        let under_head = |verified: &&Arc<Verified>| head.size().contains(verified.position());
+        if !self.standing().iter().filter(under_head).any(|verified| verified.kind() == Kind::Node) {
+            return None;
+        }
+        for verified in self.standing().iter().filter(under_head) {
             if verified.kind().tells_who_signs() {
                 let statement = ByteString(verified.bytes().to_vec());
                 standing.push(Placed { position: verified.position(), statement });

@@ -60,6 +60,20 @@ fn an_outsider_is_told_nothing_until_enough_members_have_voted_for_it() {
 }
 
 #[test]
+fn a_node_introduces_itself_once_its_chain_says_which_peer_it_is() {
+    let mut world = mesh(2, 3).unwrap();
+    let outsider = Arc::new(TestOrganisation::new(77));
+    world.add_host(outsider.clone(), &[0, 1, 2]);
+    world.start(3).unwrap();
+    // Its first head is let out as soon as there is one statement, and everybody is connected by then.
+    world.run_for(1_000);
+    outsider.opening().into_iter().for_each(|statement| world.append(3, statement));
+    world.run_for(10_000);
+    assert!(world.history.penalties.is_empty(), "{:?}", world.history.penalties);
+    assert!(world.hosts[0].engine.as_ref().unwrap().candidates().contains(&outsider.id()));
+}
+
+#[test]
 fn what_was_under_way_when_a_peer_got_another_key_is_nobodys_word() {
     for wait_ms in (0..60).step_by(4) {
         let mut world = mesh(3, 3).unwrap();
