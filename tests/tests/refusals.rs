@@ -31,18 +31,16 @@ impl Bench {
         self.folder.path().join(name).to_string_lossy().into_owned()
     }
 
-    fn claim(&self) -> String {
+    fn claim(&self, note: &str) -> String {
         let path = self.path("claim.json");
-        std::fs::write(
-            &path,
-            r#"{"claim": "evaluation/test", "subjects": ["name:model"], "content": {"note": "fine"}}"#,
-        )
-        .unwrap();
+        let claim =
+            json!({ "claim": "evaluation/test", "subjects": ["name:model"], "content": { "note": note } });
+        std::fs::write(&path, claim.to_string()).unwrap();
         path
     }
 
     fn observe(&self, role: &str) -> String {
-        let said = self.node.run(&["observe", &self.claim(), "--as", role]).unwrap();
+        let said = self.node.run(&["observe", &self.claim("fine"), "--as", role]).unwrap();
         said[0]["statement"].as_str().unwrap().to_owned()
     }
 
@@ -106,8 +104,8 @@ fn what_is_offered_to_the_chain() {
     assert_eq!(ours.say("tester", &[]), (423, said("credential-suspended")));
     ours.node.run(&["authority", "revoke", "tester", "--reason", "gone"]).unwrap();
     assert_eq!(ours.say("tester", &[]), (403, said("credential-revoked")));
-    // The command line says the same, and ends with 1.
-    let output = ours.node.output(&["observe", &ours.claim(), "--as", "tester"]).unwrap();
+    // The command line says the same, and ends with 1. What was said before, in the same second, would be answered with its place.
+    let output = ours.node.output(&["observe", &ours.claim("late"), "--as", "tester"]).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("credential-revoked"));
 }
