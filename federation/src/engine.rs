@@ -98,6 +98,8 @@ pub struct Engine {
     /// Peers that are being connected for them.
     pub(crate) reaching: Reaching,
     pub(crate) next_exchange: u64,
+    /// Whether this organisation is a member, by what is known here.
+    takes_part: bool,
     pub(crate) next_round: Millis,
     /// When somebody else is asked for heads too, unless whoever was asked has answered by then.
     pub(crate) hedge_at: Option<Millis>,
@@ -237,6 +239,7 @@ impl Engine {
             gatherings: BTreeMap::new(),
             reaching: Reaching::default(),
             next_exchange: 0,
+            takes_part: false,
             next_round: Millis(0),
             hedge_at: None,
             rng: ChaCha8Rng::from_seed(seed),
@@ -490,6 +493,13 @@ impl Engine {
     }
 
     pub(crate) fn membership_changed(&mut self) {
+        let me = self.me;
+        let is_member = self.is_member(&me);
+        let was_member = std::mem::replace(&mut self.takes_part, is_member);
+        if is_member && !was_member {
+            // Whoever let this organisation in before may have let it go since, and not know what it said meanwhile.
+            self.peers.values_mut().for_each(|peer| peer.introduce_at = Some(Millis(0)));
+        }
         self.witnesses.clear();
         self.circle_is_due = true;
         let known: Vec<OrganisationId> = self.replicas.keys().copied().collect();

@@ -7,7 +7,7 @@
 mod town;
 
 use counterfoil_federation::Config;
-use counterfoil_protocol::mesh::{Ballot, Leave};
+use counterfoil_protocol::mesh::{Admission, Ballot, Leave};
 use counterfoil_protocol::statement::Kind;
 use town::{Town, observe, size, three, vote};
 
@@ -174,4 +174,26 @@ fn a_newcomer_learns_of_a_departure_though_who_left_shows_it_a_later_head() {
     town.pass(10_000);
     let membership = town.hosts[DAVE].engine.membership().unwrap();
     assert_eq!((membership.contains(&dave), membership.contains(&carol)), (true, false));
+}
+
+#[test]
+fn who_comes_back_shows_everybody_what_it_said_meanwhile() {
+    let mut town = three();
+    let carol = town.id(CAROL);
+    let leave = town.hosts[CAROL].organisation.statement(Kind::Leave, &Leave { mesh: town.mesh });
+    town.append(CAROL, leave);
+    observe(&mut town, CAROL, 1);
+    assert_eq!((size(&town, ALICE, CAROL), size(&town, CAROL, CAROL)), (4, 5), "nobody follows her any more");
+    let departure = town.hosts[ALICE].engine.membership().unwrap().departure(&carol);
+    for member in [ALICE, BOB] {
+        let mesh = town.mesh;
+        let again = Admission { mesh, organisation: carol, ballot: Ballot::Admit, after: departure };
+        let again = town.hosts[member].organisation.statement(Kind::Admission, &again);
+        town.append(member, again);
+    }
+    drop(town.did(CAROL));
+    town.pass(4_000);
+    let introduced = town.did(CAROL).iter().filter(|did| *did == "ask hello").count();
+    assert_eq!(introduced, 2, "she waits for somebody to compare with her");
+    assert_eq!((size(&town, ALICE, CAROL), size(&town, BOB, CAROL)), (5, 5));
 }
