@@ -31,6 +31,7 @@
 //! | `sync` | heads: heard of, looked at, and what they cost |
 //! | `requests` | requests to peers: places and deadlines |
 //! | `rounds` | when heads are compared, and with whom |
+//! | `record` | what vectors are made of |
 //! | `vector` | heads compared with peers: tokens, vectors, ranges |
 //! | `notice` | new heads: word of them ahead, and what follows |
 //! | `fetch` | entries under heads, from whoever has them, with proofs |
@@ -65,6 +66,7 @@ pub mod outbox;
 mod pause;
 pub mod peer;
 mod reach;
+mod record;
 pub mod recover;
 pub mod replica;
 mod requests;
