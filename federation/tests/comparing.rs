@@ -9,12 +9,7 @@ mod town;
 use counterfoil_federation::Config;
 use counterfoil_protocol::mesh::{Admission, Ballot, Leave};
 use counterfoil_protocol::statement::Kind;
-use town::{Town, observe, size, three, vote};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
-const DAVE: usize = 3;
+use town::{ALICE, BOB, CAROL, DAVE, Town, observe, size, three, vote};
 
 #[test]
 fn nobody_but_its_organisation_confirms_that_a_head_is_the_latest() {

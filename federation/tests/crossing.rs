@@ -10,10 +10,7 @@ use counterfoil_protocol::ids::{StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Acceptance, Agreement};
 use counterfoil_protocol::statement::{Draft, Kind, Visibility};
 use counterfoil_protocol::test_support::{draft, observation};
-use town::Town;
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
+use town::{ALICE, BOB, Town};
 
 /// Two, of whom bob gives everybody everything.
 fn lavish() -> Town {

@@ -13,11 +13,8 @@ use counterfoil_protocol::ids::Timestamp;
 use counterfoil_protocol::keys::{SecretKey, Signer as _};
 use counterfoil_protocol::mesh::Invitation;
 use counterfoil_protocol::statement::{Authentic, Kind};
-use town::{Town, observe, size, three};
+use town::{ALICE, BOB, CAROL, Town, observe, size, three};
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
 /// Standing statements that say nothing of who signs.
 const MANY: usize = 300;
 

@@ -16,12 +16,7 @@ use counterfoil_protocol::ids::{ByteString, Timestamp};
 use counterfoil_protocol::lineage::Recall;
 use counterfoil_protocol::mesh::{Amendment, Ballot, Charter, Invitation, Join, Leave, Recognition};
 use counterfoil_protocol::statement::Kind;
-use town::{Town, observe, size, three, vote};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
-const DAVE: usize = 3;
+use town::{ALICE, BOB, CAROL, DAVE, Town, observe, size, three, vote};
 
 #[test]
 fn when_nothing_differs_a_round_costs_one_digest_and_says_so() {

@@ -15,11 +15,7 @@ use counterfoil_federation::{Config, Input};
 use counterfoil_protocol::ids::{OrganisationId, Position, StatementId};
 use counterfoil_protocol::statement::{Draft, Kind, Visibility};
 use counterfoil_protocol::test_support::{draft, observation};
-use town::Town;
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
+use town::{ALICE, BOB, CAROL, Town};
 
 /// Three who hear of nothing by themselves, from now on: gossip is lost, and heads are compared once a day.
 fn three() -> Town {

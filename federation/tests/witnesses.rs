@@ -11,11 +11,7 @@ use counterfoil_federation::store::{ChainSnapshot, Snapshot};
 use counterfoil_federation::{Config, Engine};
 use counterfoil_protocol::ids::OrganisationId;
 use counterfoil_protocol::mesh::{Ballot, Charter};
-use town::{Town, observe, three, vote};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const CAROL: usize = 2;
+use town::{ALICE, BOB, CAROL, Town, observe, three, vote};
 
 #[test]
 fn only_the_chosen_witness_cosigns() {

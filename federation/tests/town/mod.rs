@@ -66,6 +66,12 @@ impl EvidenceSource for Shelf {
     }
 }
 
+/// Who is which host.
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
+pub(crate) const CAROL: usize = 2;
+pub(crate) const DAVE: usize = 3;
+
 pub(crate) struct Host {
     pub(crate) organisation: TestOrganisation,
     pub(crate) engine: Engine,
