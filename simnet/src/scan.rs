@@ -9,7 +9,8 @@ use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 use crate::canary::{Canary, Moment};
 use crate::checkers::restart::{Lasting, Standing};
 use crate::checkers::{
-    Violation, bounds, chains, convergence, decisions, misbehaviour, recall_reach, restart, violation,
+    Violation, bounds, chains, convergence, decisions, departures, misbehaviour, recall_reach, restart,
+    violation,
 };
 use crate::disk::Chain;
 use crate::gossip::RETOLD;
@@ -42,20 +43,12 @@ fn missing(world: &World) -> Option<Violation> {
     convergence(&heads, &organisations).or_else(|| still_members(world, &honest))
 }
 
-/// Who is a member with one of these hosts, while another knows that it has left.
+/// Who is a member by the votes on one of these disks, and has left by those on another.
 fn still_members(world: &World, hosts: &BTreeSet<usize>) -> Option<Violation> {
-    let engines: Vec<_> =
-        hosts.iter().filter_map(|index| Some((*index, world.hosts.get(*index)?.engine.as_ref()?))).collect();
-    let misbehaved: BTreeSet<_> = engines.iter().flat_map(|(_, engine)| engine.misbehaved()).collect();
-    let memberships = engines.iter().filter_map(|(_, engine)| engine.membership());
-    let left: BTreeSet<OrganisationId> = memberships
-        .flat_map(|known| known.departed().filter(|id| !known.contains(id) && !misbehaved.contains(*id)))
-        .copied()
-        .collect();
-    engines.iter().find_map(|(index, engine)| {
-        let still = left.iter().find(|id| engine.membership().is_some_and(|known| known.contains(id)))?;
-        Some(violation("convergence", format!("host {index} does not know that {still} has left")))
-    })
+    let rolls: Vec<_> = hosts.iter().filter_map(|index| Some((*index, world.roll_of(*index)?))).collect();
+    let proofs = proofs(world);
+    let misbehaved = proofs.iter().flat_map(|(_, proofs)| proofs.keys().copied()).collect();
+    departures(&rolls, &misbehaved)
 }
 
 /// Lets time pass until nothing is missing. Gives how much passed.

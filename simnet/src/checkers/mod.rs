@@ -21,11 +21,13 @@
 //! misbehaviour), and after healing `convergence`, `heals` and `recall-reach`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use counterfoil_federation::Millis;
 use counterfoil_protocol::ids::{HeadHash, OrganisationId};
 
 use crate::gossip::RETOLD;
+use crate::members::Roll;
 
 pub mod bounds;
 pub mod chains;
@@ -67,6 +69,16 @@ pub fn convergence(
     })
 }
 
+/// Nobody takes for a member who has left, as another host has it. Those that contradict themselves are left out: what they say
+/// need not reach everybody.
+pub fn departures(hosts: &[(usize, Arc<Roll>)], misbehaved: &BTreeSet<OrganisationId>) -> Option<Violation> {
+    let gone: BTreeSet<_> = hosts.iter().flat_map(|(_, roll)| roll.gone.difference(misbehaved)).collect();
+    hosts.iter().find_map(|(host, roll)| {
+        let still = gone.iter().find(|id| roll.members.contains(id))?;
+        Some(violation("convergence", format!("host {host} does not know that {still} has left")))
+    })
+}
+
 /// Links within which gossip brings a recall to whoever does not have it on disk within one anti-entropy period.
 pub const RECALL_HOPS: u8 = 4;
 
@@ -87,6 +99,25 @@ pub fn recall_reach(late: &[usize], heard: &BTreeMap<usize, (Millis, u8)>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_has_left_is_a_member_with_nobody_but_who_contradicts_itself() {
+        let org = |n: u8| OrganisationId::from_bytes([n; 32]);
+        let roll = |members: &[u8], gone: &[u8]| {
+            let set = |of: &[u8]| of.iter().map(|n| org(*n)).collect();
+            Arc::new(Roll { members: set(members), version: 0, gone: set(gone) })
+        };
+        let found = |rolls: &[(usize, Arc<Roll>)], misbehaved: &[u8]| {
+            let misbehaved = misbehaved.iter().map(|n| org(*n)).collect();
+            departures(rolls, &misbehaved).map(|found| found.text)
+        };
+        let (before, after) = (roll(&[1, 2], &[]), roll(&[1], &[2]));
+        assert_eq!(found(&[(4, before.clone()), (5, before.clone())], &[]), None);
+        assert_eq!(found(&[(4, after.clone()), (5, after.clone())], &[]), None);
+        let text = format!("host 5 does not know that {} has left", org(2));
+        assert_eq!(found(&[(4, after.clone()), (5, before.clone())], &[]), Some(text));
+        assert_eq!(found(&[(4, after), (5, before)], &[2]), None);
+    }
 
     #[test]
     fn whoever_has_a_recall_late_has_heard_of_it_over_few_links() {
