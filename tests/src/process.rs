@@ -40,6 +40,16 @@ impl Process {
         Ok(process)
     }
 
+    /// Founds an organisation in `data`, and starts its node.
+    ///
+    /// # Errors
+    /// When it cannot be founded, or does not start.
+    pub fn started(program: &str, data: &Path, name: &str) -> Outcome<Self> {
+        let process = Self::found(program, data, name)?;
+        process.start()?;
+        Ok(process)
+    }
+
     /// The organisation whose data lie in `data` already.
     pub fn at(program: &str, data: &Path) -> Self {
         Self {

@@ -37,8 +37,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let bench = Bench { folder, node };
     let declared = bench.node.run(&["profile", "declare", &bench.file("profile.toml", PROFILE)]).unwrap();
     let profile = declared[0]["statement"].as_str().unwrap();
@@ -289,8 +288,7 @@ fn an_override_is_paid_for_reviewed_and_refused_when_the_budget_is_spent() {
 #[test]
 fn an_unreachable_supplier_defers_what_cannot_be_undone_and_leaves_a_declared_part_of_what_can() {
     let bench = bench();
-    let supplier = Process::found(PROGRAM, &bench.folder.path().join("supplier"), "Aurora").unwrap();
-    supplier.start().unwrap();
+    let supplier = Process::started(PROGRAM, &bench.folder.path().join("supplier"), "Aurora").unwrap();
     let id = supplier.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
     bench.node.run(&["mesh", "create", "--name", "m", "--member", &id, "--freshness", "1"]).unwrap();
     let invitation = bench.node.run(&["mesh", "invite"]).unwrap();

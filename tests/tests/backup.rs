@@ -161,8 +161,7 @@ fn a_node_without_its_head_lock_says_what_is_wrong_and_does_not_sign() {
 #[test]
 fn what_is_not_whole_is_not_restored_and_strangers_make_no_backups() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let token = std::fs::read_to_string(node.data().join("api.token")).unwrap().trim().to_owned();
     let client = Client::new(Address::Tcp(api, token));

@@ -56,8 +56,7 @@ fn a_models_answers_stop_when_its_evaluation_is_recalled() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example");
     let Some(bin) = environment(&folder, &Path::new(EXAMPLE).join("requirements.txt")) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let bench = Bench { folder, node, python: bin.join("python") };
     let (code, trained) = bench.gate(&["train", &bench.model()]);
     assert_eq!(code, 0);

@@ -103,8 +103,7 @@ fn pem(key: &[u8]) -> String {
 fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
     let Some(bin) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let bench = Bench { folder, client: Client::new(Address::Tcp(api, String::new())), bin };
     let older = bench.root();
@@ -169,8 +168,7 @@ fn statements_and_receipts_hold_for_scitt_cose_and_pycose() {
 fn lineages_are_prov_for_prov() {
     let Some(bin) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     let observe = |name: &str, claim: serde_json::Value, sources: &[&str]| {
         std::fs::write(path(name), claim.to_string()).unwrap();
@@ -209,8 +207,7 @@ fn lineages_are_prov_for_prov() {
 fn checkpoints_and_tiles_hold_for_go() {
     let Some(program) = go() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let client = Client::new(Address::Tcp(api.clone(), String::new()));
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
@@ -242,8 +239,7 @@ fn checkpoints_and_tiles_hold_for_go() {
 
     fails(&run(vkey, &path("older"), "1", &digest), "inclusion");
     fails(&run(vkey, &path("older"), &position, &"00".repeat(32)), "inclusion");
-    let other = Process::found(PROGRAM, &folder.path().join("other"), "South Hospital").unwrap();
-    other.start().unwrap();
+    let other = Process::started(PROGRAM, &folder.path().join("other"), "South Hospital").unwrap();
     let address = other.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let stranger = Client::new(Address::Tcp(address, String::new()));
     std::fs::write(path("foreign"), stranger.bytes("/log/checkpoint").unwrap()).unwrap();

@@ -40,8 +40,7 @@ impl Bench {
 #[test]
 fn keys_come_and_go_and_what_they_signed_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let mut bench = Bench { folder, node, said: 0 };
     let organisation = bench.node.run(&["status"]).unwrap()["organisation"].clone();
     let issue = ["authority", "issue", "--role", "tester", "--claim", "evaluation/*", "--competence"];
@@ -107,8 +106,7 @@ fn keys_come_and_go_and_what_they_signed_stays() {
 #[test]
 fn an_authority_with_the_right_to_issues_narrower_credentials() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let mut bench = Bench { folder, node, said: 0 };
     let issue = |bench: &Bench, role: &str, more: &[&str]| {
         let output = bench.node.output(&[&["authority", "issue", "--role", role], more].concat()).unwrap();

@@ -11,11 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
 fn a_foreign_lineage_comes_in_with_its_proofs_and_stands_as_far_as_its_authors_are_known() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let found = |name: &str| {
-        let node = Process::found(PROGRAM, &folder.path().join(name), name).unwrap();
-        node.start().unwrap();
-        node
-    };
+    let found = |name: &str| Process::started(PROGRAM, &folder.path().join(name), name).unwrap();
     let (north, south) = (found("north"), found("south"));
     let claim = json!({ "claim": "evaluation/test", "subjects": ["name:model"], "content": { "grade": 2 } });
     std::fs::write(path("claim.json"), claim.to_string()).unwrap();

@@ -19,11 +19,7 @@ struct Mesh {
 
 fn mesh() -> Mesh {
     let folder = tempfile::tempdir().unwrap();
-    let found = |name: &str| {
-        let node = Process::found(PROGRAM, &folder.path().join(name), name).unwrap();
-        node.start().unwrap();
-        node
-    };
+    let found = |name: &str| Process::started(PROGRAM, &folder.path().join(name), name).unwrap();
     let (mut supplier, deployer) = (found("supplier"), found("deployer"));
     let id = deployer.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
     supplier

@@ -48,8 +48,7 @@ fn each(count: usize, check: impl Fn(usize) + Sync) {
 #[test]
 fn no_single_changed_byte_leaves_anything_verified() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let claim = folder.path().join("claim.json");
     std::fs::write(&claim, r#"{"claim": "evaluation/test", "subjects": ["name:model"]}"#).unwrap();
     let said = node.run(&["observe", &claim.to_string_lossy()]).unwrap();

@@ -95,11 +95,7 @@ fn peer_keys_are_replaced_one_after_the_other_and_over_restarts() {
 #[test]
 fn whoever_was_invited_finds_the_inviter_after_a_restart_too() {
     let folder = tempfile::tempdir().unwrap();
-    let found = |name: &str| {
-        let node = Process::found(PROGRAM, &folder.path().join(name), name).unwrap();
-        node.start().unwrap();
-        node
-    };
+    let found = |name: &str| Process::started(PROGRAM, &folder.path().join(name), name).unwrap();
     let (mut inviter, invited) = (found("inviter"), found("invited"));
     let id = invited.run(&["status"]).unwrap()["organisation"].as_str().unwrap().to_owned();
     inviter.run(&["mesh", "create", "--name", "m", "--member", &id]).unwrap();

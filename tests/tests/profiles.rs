@@ -100,8 +100,7 @@ fn profiles_are_checked_tested_and_compared_without_a_node() {
 #[test]
 fn a_recorded_decision_is_asked_about_again() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North").unwrap();
     let profile = write(folder.path(), "deployment.toml", PROFILE);
     let request = write(folder.path(), "request.toml", REQUEST);
     let note = write(folder.path(), "note.txt", "it works");

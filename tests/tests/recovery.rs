@@ -48,8 +48,7 @@ fn bundle(folder: &Path, node: &Process, about: &[&str]) -> Vec<u8> {
 #[test]
 fn a_node_alone_goes_on_when_its_operator_says_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let recover = ["root", "recover", "--reason", "the disk failed", "--alone", "--lose-after", "4"];
     assert!(refused(&node, &recover).contains("stop the node first"));
     let before = observe(folder.path(), &node, 1).unwrap();

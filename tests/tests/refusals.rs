@@ -19,8 +19,7 @@ struct Bench {
 
 fn bench(name: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), name).unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), name).unwrap();
     let api = node.run(&["status"]).unwrap()["api"].as_str().unwrap().to_owned();
     let token = std::fs::read_to_string(node.data().join("api.token")).unwrap().trim().to_owned();
     Bench { folder, node, client: Client::new(Address::Tcp(api, token)) }

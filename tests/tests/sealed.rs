@@ -11,8 +11,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_node-under-test");
 fn a_sealed_claim_stays_out_of_sight_until_it_is_disclosed() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
-    let node = Process::found(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
-    node.start().unwrap();
+    let node = Process::started(PROGRAM, &folder.path().join("node"), "North Hospital").unwrap();
     let claim = json!({
         "claim": "evaluation/test", "subjects": ["name:model"],
         "content": { "site": "ward seven", "cohort": "thirty patients", "grade": 2 },
