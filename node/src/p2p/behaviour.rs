@@ -21,6 +21,7 @@ use libp2p::{connection_limits, identify, memory_connection_limits, ping, relay}
 
 use super::codec::Wire;
 use super::sources::Sources;
+use super::strangers::Strangers;
 
 type Gossip = gossipsub::Behaviour<gossipsub::IdentityTransform, WhitelistSubscriptionFilter>;
 type Exchange = request_response::Behaviour<Wire>;
@@ -36,6 +37,7 @@ pub(super) struct Behaviour {
     via: relay::client::Behaviour,
     carrier: Toggle<relay::Behaviour>,
     sources: Sources,
+    strangers: Strangers,
     limits: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
 }
@@ -73,12 +75,13 @@ pub(super) fn topic_of(mesh: &MeshId, hash: &TopicHash) -> Option<Topic> {
 }
 
 impl Behaviour {
-    /// `carries` is who may be relayed here, where anybody is.
+    /// `carries` is whether members are relayed here.
     pub(super) fn new(
         key: &Keypair,
         mesh: &MeshId,
         via: relay::client::Behaviour,
-        carries: Option<&Admitted>,
+        admitted: &Admitted,
+        carries: bool,
     ) -> Result<Self, String> {
         let exchange = |name: &str, timeout_s| {
             let protocol = format!("/counterfoil/{}/{name}/1", mesh_name(mesh));
@@ -102,8 +105,9 @@ impl Behaviour {
             identify: identify::Behaviour::new(identity),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(SILENT)),
             via,
-            carrier: carries.map(|admitted| carrier(key.public().to_peer_id(), admitted)).into(),
+            carrier: carries.then(|| carrier(key.public().to_peer_id(), admitted)).into(),
             sources: Sources::default(),
+            strangers: Strangers::new(admitted.clone()),
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_bytes(MEMORY_BYTES_MAX),
         })

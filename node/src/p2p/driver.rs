@@ -20,13 +20,14 @@ use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{self, Message, OutboundRequestId, ResponseChannel};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, noise, ping, tcp};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::addresses::{Addresses, is_loopback, is_relayed, peer_of};
 use super::behaviour::{
     Admitted, Behaviour, BehaviourEvent, CONNECTION_BYTES_MAX, CONNECTION_STREAMS_MAX, topic, topic_of,
 };
+use super::muxer::Multiplexer;
 use super::{NetworkError, Order, Seen, Setup, circuit, peer_id, public_key};
 use crate::runtime::{NetworkCommand, Runtime};
 
@@ -46,8 +47,6 @@ const NEGOTIATING_MAX: usize = 16;
 const CHANNELS_MAX: usize = 1024;
 /// Most of them that are of one peer.
 const PEER_CHANNELS_MAX: usize = 32;
-/// Most peers with a connection that do not speak for members. They may ask to be admitted; the longest there makes room.
-const STRANGERS_MAX: usize = 64;
 /// How long whoever was sent away stays away.
 const SHUNNED: Duration = Duration::from_secs(30);
 /// Most of those who are kept in mind.
@@ -66,9 +65,6 @@ struct Driver<'a> {
     known: Addresses,
     /// Connections, by peer.
     open: BTreeMap<PeerId, HashMap<ConnectionId, Open>>,
-    admitted: &'a Admitted,
-    /// Peers with a connection that did not speak for members when they came, the longest there first.
-    strangers: Vec<PeerId>,
     /// Those who were sent away, and until when.
     shunned: HashMap<PeerId, Instant>,
     /// Relays over which this node is to be reached, with what listens there.
@@ -141,8 +137,6 @@ pub(super) fn run(
             seen,
             known: Addresses::default(),
             open: BTreeMap::new(),
-            admitted,
-            strangers: Vec::new(),
             shunned: HashMap::new(),
             via: setup.via.into_iter().map(|relay| (relay, None)).collect(),
             carries: setup.relay.then(|| setup.listen.iter().any(is_loopback)),
@@ -203,19 +197,13 @@ fn is_silent(failure: &ping::Failure) -> bool {
     }
 }
 
-fn multiplexer() -> yamux::Config {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(CONNECTION_STREAMS_MAX);
-    config
-}
-
 fn swarm(setup: &Setup, admitted: &Admitted) -> Result<Swarm<Behaviour>, NetworkError> {
     let failed = |error: String| NetworkError::Setup(error);
     let mut seed = setup.key.to_seed();
     let key = Keypair::ed25519_from_bytes(seed.as_mut_slice()).map_err(|e| failed(e.to_string()))?;
     let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, multiplexer)
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, Multiplexer::new)
         .map_err(|e| failed(e.to_string()))?
         .with_quic_config(|mut config| {
             config.max_concurrent_stream_limit = CONNECTION_STREAMS_MAX as u32;
@@ -225,11 +213,9 @@ fn swarm(setup: &Setup, admitted: &Admitted) -> Result<Swarm<Behaviour>, Network
         })
         .with_dns()
         .map_err(|e| failed(e.to_string()))?
-        .with_relay_client(noise::Config::new, multiplexer)
+        .with_relay_client(noise::Config::new, Multiplexer::new)
         .map_err(|e| failed(e.to_string()))?
-        .with_behaviour(|key, via| {
-            Ok(Behaviour::new(key, &setup.mesh, via, setup.relay.then_some(admitted))?)
-        })
+        .with_behaviour(|key, via| Ok(Behaviour::new(key, &setup.mesh, via, admitted, setup.relay)?))
         .map_err(|e| failed(e.to_string()))?
         .with_swarm_config(|config| {
             config.with_idle_connection_timeout(IDLE).with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
@@ -345,21 +331,6 @@ impl Driver<'_> {
 
     fn is_shunned(&self, peer: &PeerId) -> bool {
         self.shunned.get(peer).is_some_and(|until| *until > Instant::now())
-    }
-
-    /// Makes room among those who speak for no member.
-    // INVARIANT(11): what peers take that anybody may be is bounded.
-    fn limit_strangers(&mut self, peer: PeerId) {
-        let admitted = self.admitted.read().unwrap_or_else(PoisonError::into_inner);
-        if !admitted.contains(&peer) {
-            self.strangers.push(peer);
-        }
-        self.strangers.retain(|peer| self.open.contains_key(peer) && !admitted.contains(peer));
-        drop(admitted);
-        if self.strangers.len() > STRANGERS_MAX {
-            // It may come back, as others may.
-            let _ = self.swarm.disconnect_peer_id(self.strangers.remove(0));
-        }
     }
 
     /// Shows how a peer is connected, and closes relayed connections to one that is connected directly.
@@ -488,7 +459,6 @@ impl Driver<'_> {
                 } else if num_established.get() == 1 {
                     // INVARIANT(10): until the engine knows who it speaks for, it is told nothing.
                     self.swarm.behaviour_mut().gossip.set_application_score(&peer_id, OUTSIDE);
-                    self.limit_strangers(peer_id);
                 }
                 match public_key(&peer_id) {
                     Some(key) if num_established.get() == 1 => self.tell(Input::Connected(key)),

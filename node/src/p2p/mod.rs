@@ -10,7 +10,9 @@ mod addresses;
 mod behaviour;
 mod codec;
 mod driver;
+mod muxer;
 mod sources;
+mod strangers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

@@ -6,8 +6,10 @@
 use std::io::{self, BufRead as _};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use counterfoil_federation::Config;
@@ -18,10 +20,12 @@ use counterfoil_node::data::{DataDir, passphrase};
 use counterfoil_node::keystore::Keystore;
 use counterfoil_node::runtime::Runtime;
 use counterfoil_node::store::Memory;
-use counterfoil_protocol::ids::{ByteString, Bytes, base32};
+use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, OrganisationId, Position, base32};
 use counterfoil_protocol::keys::SecretKey;
 use counterfoil_tests::process::Outcome;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
+use libp2p::core::Transport as _;
+use libp2p::core::upgrade::Version;
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -43,6 +47,8 @@ const TAKEN: usize = 4;
 const MISSING: usize = 1000;
 /// Requests that are under way at once, of somebody who asks all the time.
 const FLOOD: u64 = 16;
+/// The same of somebody who reads no answers: the first of them fill the buffers on the way.
+const UNREAD_MAX: u64 = 110;
 /// The same of somebody who does not finish what was begun: more than anybody has to take.
 const UNFINISHED: u64 = 100;
 /// Topics that are nobody's, and how long their names are.
@@ -61,6 +67,40 @@ const CROWD: usize = 100;
 static HELD: AtomicU64 = AtomicU64::new(0);
 /// What was done so far beside the swarm's own loop.
 static DONE: AtomicU64 = AtomicU64::new(0);
+
+/// Whether nothing is read from the one connection that there is.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
+/// A socket from which nothing is read as long as that is not wanted.
+struct Ears<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Ears<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if UNREAD.load(Ordering::Relaxed) {
+            // That the connection is over shows when something is written.
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Ears<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
 
 /// Counts as held while it lives.
 struct Held;
@@ -192,6 +232,8 @@ enum Mode {
     Topics,
     /// Introduces itself, and then reads nothing more.
     Deaf,
+    /// Asks for entries and reads none, so that answers pile up at whoever sends them.
+    Unread,
 }
 
 /// What became of it.
@@ -232,6 +274,7 @@ struct Disguise {
     introduction: Introduction,
     /// The heads that its organisation knows of, its own among them.
     heads: Vec<ByteString>,
+    organisation: OrganisationId,
 }
 
 fn disguise(data: &Path) -> Outcome<Disguise> {
@@ -244,8 +287,9 @@ fn disguise(data: &Path) -> Outcome<Disguise> {
     let introduction = own.introduction(mesh).ok_or("it has no head")?;
     let heads = view.chains.values().filter_map(|chain| chain.head());
     let heads = heads.map(|head| ByteString(head.bytes().to_vec())).collect();
+    let organisation = runtime.organisation();
     runtime.stop();
-    Ok(Disguise { key: data.key(&keys, "peer")?, introduction, heads })
+    Ok(Disguise { key: data.key(&keys, "peer")?, introduction, heads, organisation })
 }
 
 fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)> {
@@ -271,9 +315,19 @@ fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)>
     let swarm =
         libp2p::SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes(seed.as_mut_slice())?)
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
+            .with_other_transport(|key| {
+                let sockets =
+                    tcp::tokio::Transport::new(tcp::Config::default()).map(|socket, _| Ears(socket));
+                let secured = sockets.upgrade(Version::V1Lazy).authenticate(noise::Config::new(key)?);
+                Ok(secured.multiplex(yamux::Config::default()))
+            })?
             .with_behaviour(|_| behaviour)?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
+            .with_swarm_config(|config| {
+                // Whoever does not read asks without waiting to hear that it may.
+                config
+                    .with_substream_upgrade_protocol_override(Version::V1Lazy)
+                    .with_idle_connection_timeout(Duration::from_secs(600))
+            })
             .build();
     Ok((swarm, topic))
 }
@@ -391,9 +445,10 @@ fn act(
     peer: &PeerId,
     mode: Mode,
     topic: &IdentTopic,
-    heads: &[ByteString],
+    disguise: &Disguise,
     fate: &mut Fate,
 ) -> Outcome<()> {
+    let heads = &disguise.heads[..];
     let question = Request::Heads { known: None, digest: Bytes([7; 32]), salt: 7, exposed: Vec::new() };
     let question = encode(&question)?;
     let most = u32::try_from(MESSAGE_BYTES_MAX)?;
@@ -412,6 +467,16 @@ fn act(
             // As many at once as are taken, so that what limits them is the budget.
             while fate.under_way() < FLOOD {
                 behaviour.sync.send_request(peer, Act::Message(question.clone()));
+                fate.asked += 1;
+            }
+        }
+        Mode::Unread => {
+            UNREAD.store(true, Ordering::Relaxed);
+            // One by one: whoever is asked ends connections with more streams than it wants.
+            if fate.under_way() < UNREAD_MAX {
+                let (organisation, from, seq) = (disguise.organisation, Some(Position(0)), HeadSeq(1));
+                let request = encode(&Request::Latest { organisation, from, seq })?;
+                behaviour.sync.send_request(peer, Act::Message(request));
                 fate.asked += 1;
             }
         }
@@ -496,7 +561,7 @@ async fn run(
     }
     let disguise = disguise(data)?;
     let (mut swarm, topic) = swarm(&disguise.key, &base32(disguise.introduction.mesh.as_bytes()))?;
-    let hello = encode(&Request::Hello(Box::new(disguise.introduction)))?;
+    let hello = encode(&Request::Hello(Box::new(disguise.introduction.clone())))?;
     let mut fate = Fate::default();
     spawn(mode, address, from, &target)?;
     let (mut rounds, mut redial) = (interval(Duration::from_millis(5)), interval(Duration::from_millis(250)));
@@ -520,6 +585,7 @@ async fn run(
                 SwarmEvent::ConnectionClosed { num_established: 0, .. } => {
                     fate.closed += 1;
                     peer = None;
+                    UNREAD.store(false, Ordering::Relaxed);
                 }
                 SwarmEvent::Behaviour(BehaviourEvent::Hello(event) | BehaviourEvent::Sync(event)) => match event {
                     request_response::Event::Message {
@@ -540,7 +606,7 @@ async fn run(
             },
             _ = rounds.tick() => {
                 if let Some(peer) = peer {
-                    act(&mut swarm, &peer, mode, &topic, &disguise.heads, &mut fate)?;
+                    act(&mut swarm, &peer, mode, &topic, &disguise, &mut fate)?;
                     yield_now().await;
                 }
             }
@@ -572,6 +638,7 @@ fn start() -> Outcome<()> {
         "oversized" => Mode::Oversized,
         "topics" => Mode::Topics,
         "deaf" => Mode::Deaf,
+        "unread" => Mode::Unread,
         other => return Err(format!("there is no mode {other:?}").into()),
     };
     let (sender, orders) = unbounded_channel();

@@ -155,6 +155,15 @@ impl Lab {
         Ok(addresses)
     }
 
+    /// Lets connections of a host hold next to nothing that was not read yet.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn small_buffers(&self, host: &Host) -> Outcome<()> {
+        ip(&["netns", "exec", &host.space, "sysctl", "-qw", "net.ipv4.tcp_rmem=4096 4096 4096"])?;
+        Ok(())
+    }
+
     /// `count` hosts, each in a network of its own behind a router at 10.77.0.`n`, which translates their addresses: they
     /// reach whoever is on the wire, and nobody reaches them, not even each other.
     ///
