@@ -3,13 +3,13 @@
 //!
 //! `hostile DATA ADDRESS MODE [FROM...]` answers each line of its input with what became of it so far, as a line of JSON.
 
+mod beside;
+mod wire;
+
 use std::io::{self, BufRead as _};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use counterfoil_federation::Config;
@@ -23,26 +23,20 @@ use counterfoil_node::store::Memory;
 use counterfoil_protocol::ids::{ByteString, Bytes, HeadSeq, OrganisationId, Position, base32};
 use counterfoil_protocol::keys::SecretKey;
 use counterfoil_tests::process::Outcome;
-use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
-use libp2p::core::Transport as _;
-use libp2p::core::upgrade::Version;
-use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, ValidationMode};
-use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
-use libp2p::request_response::{self, Codec, Message, ProtocolSupport};
-use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, StreamProtocol, noise, ping, tcp, yamux};
+use futures::StreamExt as _;
+use libp2p::gossipsub::IdentTopic;
+use libp2p::request_response::{self, Message};
+use libp2p::swarm::{Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
-/// Between two bytes of somebody who dawdles.
-const DAWDLE: Duration = Duration::from_millis(300);
-/// So many bytes that come one by one, after which whoever does not take a stream has said so.
-const TAKEN: usize = 4;
+use self::beside::{reserve, spawn};
+use self::wire::{Act, Behaviour, BehaviourEvent, DONE, HELD, UNREAD, swarm};
+
 /// Bytes that are missing from a message, too many to come one by one before it is given up.
 const MISSING: usize = 1000;
 /// Requests that are under way at once, of somebody who asks all the time.
@@ -58,154 +52,6 @@ const TOPIC_BYTES: usize = 16 * 1024;
 const WAVE: usize = 100;
 /// Signature lines in every second message of a flood, so that it is long enough for receivers to warn their neighbours of it.
 const LINES: usize = 24;
-/// Connections that are opened and on which nothing is said.
-const SILENT: usize = 200;
-/// Keys that speak for nobody.
-const CROWD: usize = 100;
-
-/// Streams and sockets that somebody else has taken, and on which nothing comes to an end.
-static HELD: AtomicU64 = AtomicU64::new(0);
-/// What was done so far beside the swarm's own loop.
-static DONE: AtomicU64 = AtomicU64::new(0);
-
-/// Whether nothing is read from the one connection that there is.
-static UNREAD: AtomicBool = AtomicBool::new(false);
-
-/// A socket from which nothing is read as long as that is not wanted.
-struct Ears<S>(S);
-
-impl<S: AsyncRead + Unpin> AsyncRead for Ears<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        if UNREAD.load(Ordering::Relaxed) {
-            // That the connection is over shows when something is written.
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Ears<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
-    }
-}
-
-/// Counts as held while it lives.
-struct Held;
-
-impl Held {
-    fn new() -> Self {
-        HELD.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        HELD.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What is written on a stream.
-#[derive(Debug, Clone)]
-enum Act {
-    /// A message as it should be.
-    Message(Vec<u8>),
-    /// A message of that length, so much of it at once and the rest byte by byte, each after a while.
-    Part { length: u32, at_once: usize },
-}
-
-/// Writes acts.
-#[derive(Debug, Clone, Default)]
-struct Mischief;
-
-impl Codec for Mischief {
-    type Protocol = StreamProtocol;
-    type Request = Act;
-    type Response = Vec<u8>;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, _: &mut T) -> io::Result<Act>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Vec<u8>>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        let mut bytes = Vec::new();
-        io.take(4 + MESSAGE_BYTES_MAX as u64).read_to_end(&mut bytes).await?;
-        Ok(bytes)
-    }
-
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, act: Act) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        match act {
-            Act::Message(bytes) => {
-                io.write_all(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes()).await?;
-                io.write_all(&bytes).await?;
-                io.close().await
-            }
-            Act::Part { length, at_once } => {
-                io.write_all(&length.to_be_bytes()).await?;
-                io.write_all(&vec![0; at_once]).await?;
-                io.flush().await?;
-                let mut held = None;
-                for written in 0..usize::try_from(length).unwrap_or(usize::MAX).saturating_sub(at_once) {
-                    sleep(DAWDLE).await;
-                    io.write_all(&[0]).await?;
-                    io.flush().await?;
-                    DONE.fetch_add(1, Ordering::Relaxed);
-                    if written == TAKEN {
-                        held = Some(Held::new());
-                    }
-                }
-                drop(held);
-                io.close().await
-            }
-        }
-    }
-
-    async fn write_response<T>(&mut self, _: &StreamProtocol, _: &mut T, _: Vec<u8>) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
-type Gossip = gossipsub::Behaviour;
-
-#[derive(NetworkBehaviour)]
-struct Behaviour {
-    hello: request_response::Behaviour<Mischief>,
-    sync: request_response::Behaviour<Mischief>,
-    gossip: Gossip,
-    ping: ping::Behaviour,
-}
-
-/// Somebody who is to be carried by a relay.
-#[derive(NetworkBehaviour)]
-struct Carried {
-    relay: libp2p::relay::client::Behaviour,
-    ping: ping::Behaviour,
-}
 
 /// What it is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -290,124 +136,6 @@ fn disguise(data: &Path) -> Outcome<Disguise> {
     let organisation = runtime.organisation();
     runtime.stop();
     Ok(Disguise { key: data.key(&keys, "peer")?, introduction, heads, organisation })
-}
-
-fn swarm(key: &SecretKey, mesh: &str) -> Outcome<(Swarm<Behaviour>, IdentTopic)> {
-    let topic = IdentTopic::new(format!("counterfoil/{mesh}/heads"));
-    let exchange = |name: &str| -> Outcome<request_response::Behaviour<Mischief>> {
-        let protocol = StreamProtocol::try_from_owned(format!("/counterfoil/{mesh}/{name}/1"))?;
-        let config = request_response::Config::default()
-            .with_request_timeout(Duration::from_secs(60))
-            .with_max_concurrent_streams(10_000);
-        let protocols = [(protocol, ProtocolSupport::Outbound)];
-        Ok(request_response::Behaviour::with_codec(Mischief, protocols, config))
-    };
-    let config = gossipsub::ConfigBuilder::default()
-        .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(|message| gossipsub::MessageId::new(&message.data))
-        .max_transmit_size(4 << 20)
-        .build()?;
-    let mut gossip = Gossip::new(MessageAuthenticity::Anonymous, config)?;
-    gossip.subscribe(&topic)?;
-    let ping = ping::Behaviour::default();
-    let behaviour = Behaviour { hello: exchange("hello")?, sync: exchange("sync")?, gossip, ping };
-    let mut seed = key.to_seed();
-    let swarm =
-        libp2p::SwarmBuilder::with_existing_identity(Keypair::ed25519_from_bytes(seed.as_mut_slice())?)
-            .with_tokio()
-            .with_other_transport(|key| {
-                let sockets =
-                    tcp::tokio::Transport::new(tcp::Config::default()).map(|socket, _| Ears(socket));
-                let secured = sockets.upgrade(Version::V1Lazy).authenticate(noise::Config::new(key)?);
-                Ok(secured.multiplex(yamux::Config::default()))
-            })?
-            .with_behaviour(|_| behaviour)?
-            .with_swarm_config(|config| {
-                // Whoever does not read asks without waiting to hear that it may.
-                config
-                    .with_substream_upgrade_protocol_override(Version::V1Lazy)
-                    .with_idle_connection_timeout(Duration::from_secs(600))
-            })
-            .build();
-    Ok((swarm, topic))
-}
-
-/// Opens connections, from an address if one is given, and says nothing, again and again.
-async fn silent(from: Option<SocketAddr>, to: SocketAddr) {
-    let connect = async || -> io::Result<TcpStream> {
-        let socket = TcpSocket::new_v4()?;
-        if let Some(from) = from {
-            socket.bind(from)?;
-        }
-        socket.connect(to).await
-    };
-    loop {
-        if let Ok(mut stream) = connect().await {
-            let (_held, mut buffer) = (Held::new(), [0; 256]);
-            DONE.fetch_add(1, Ordering::Relaxed);
-            // Until the other side has had enough of it.
-            while let Ok(1..) = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {}
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// A peer of a new key that connects and stays.
-async fn stranger(target: Multiaddr) -> Outcome<()> {
-    let mut swarm = libp2p::SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
-        .with_behaviour(|_| ping::Behaviour::default())?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
-        .build();
-    let mut redial = interval(Duration::from_millis(500));
-    loop {
-        tokio::select! {
-            _ = swarm.select_next_some() => {}
-            _ = redial.tick() => {
-                DONE.fetch_add(1, Ordering::Relaxed);
-                if swarm.connected_peers().next().is_none() {
-                    // One that is under way, or refused, is tried again.
-                    let _ = swarm.dial(target.clone());
-                }
-            }
-        }
-    }
-}
-
-/// Asks a relay to take connections for a key that speaks for nobody, again and again.
-async fn reserve(target: Multiaddr, mut orders: UnboundedReceiver<String>) -> Outcome<()> {
-    let mut swarm = libp2p::SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
-        .with_relay_client(noise::Config::new, yamux::Config::default)?
-        .with_behaviour(|_, relay| Carried { relay, ping: ping::Behaviour::default() })?
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(600)))
-        .build();
-    let (mut fate, mut again) = (Fate::default(), interval(Duration::from_millis(100)));
-    let mut relay = None;
-    loop {
-        tokio::select! {
-            event = swarm.select_next_some() => match event {
-                SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                    fate.connected += 1;
-                    relay = Some(target.clone().with(Protocol::P2p(peer_id)).with(Protocol::P2pCircuit));
-                }
-                SwarmEvent::NewListenAddr { .. } => fate.reserved += 1,
-                SwarmEvent::ListenerClosed { .. } => fate.denied += 1,
-                _ => {}
-            },
-            _ = again.tick() => match &relay {
-                Some(relay) => drop(swarm.listen_on(relay.clone())?),
-                // One that is under way, or refused, is tried again.
-                None => drop(swarm.dial(target.clone())),
-            },
-            order = orders.recv() => match order {
-                Some(_) => println!("{}", fate.to_json()),
-                None => return Ok(()),
-            },
-        }
-    }
 }
 
 /// A hint about one of these heads: with signature lines that are nobody's, so that each differs, and none is refused before it
@@ -508,30 +236,6 @@ fn act(
                     fate.subscribed += u64::from(behaviour.gossip.subscribe(&IdentTopic::new(name))?);
                 }
             }
-        }
-    }
-    Ok(())
-}
-
-/// What somebody who opens connections beside its own does.
-fn spawn(mode: Mode, address: &str, from: &[String], target: &Multiaddr) -> Outcome<()> {
-    if mode == Mode::Silent {
-        let parts: Vec<&str> = address.split('/').collect();
-        let [_, "ip4", ip, "tcp", port, ..] = parts[..] else { return Err("no address of TCP".into()) };
-        let to = format!("{ip}:{port}").parse()?;
-        let from = from.iter().map(|ip| Ok(Some(format!("{ip}:0").parse()?)));
-        let mut from = from.collect::<Outcome<Vec<Option<SocketAddr>>>>()?;
-        if from.is_empty() {
-            from.push(None);
-        }
-        for from in from.into_iter().cycle().take(SILENT) {
-            tokio::spawn(silent(from, to));
-        }
-    }
-    if mode == Mode::Crowd {
-        for _ in 0..CROWD {
-            let target = target.clone();
-            tokio::spawn(async move { stranger(target).await.map_err(|error| error.to_string()) });
         }
     }
     Ok(())
