@@ -63,14 +63,12 @@ impl Engine {
         self.peers.values_mut().for_each(|peer| peer.token = None);
     }
 
-    /// Whether vectors speak of an organisation: of members, and of those that have left, since nobody else says that to who
-    /// was away. Not of those that contradict themselves: there is no latest head of theirs.
-    fn is_compared(&self, organisation: &OrganisationId) -> bool {
-        (self.is_member(organisation) || self.has_left(organisation)) && !self.has_misbehaved(organisation)
-    }
-
-    fn has_left(&self, organisation: &OrganisationId) -> bool {
-        self.membership.as_ref().is_some_and(|membership| membership.departure(organisation).is_some())
+    /// Whether vectors speak of an organisation: of members, and of those that were, since how they voted counts, and nobody else
+    /// says it to who was away. Not of those that contradict themselves: there is no latest head of theirs.
+    pub(crate) fn is_compared(&self, organisation: &OrganisationId) -> bool {
+        let has_admitted =
+            self.membership.as_ref().is_some_and(|membership| membership.has_admitted(organisation));
+        has_admitted && !self.has_misbehaved(organisation)
     }
 
     fn compared(&self, range: &Range) -> impl Iterator<Item = (&OrganisationId, &Replica)> {
@@ -82,13 +80,17 @@ impl Engine {
         Range { from: 0, to: u64::MAX, fingerprint: Bytes([0; 16]) }
     }
 
-    /// One digest over the members, their heads with the witnesses of these, and who contradicts itself. It is the same with
-    /// all who know the same, whatever they have of the chains of those that are no members any more.
+    /// One digest over the terms, the members, their heads with the witnesses of these, and who contradicts itself. It is the
+    /// same with all who know the same; what they have of the chains of those that are no members any more is compared where it
+    /// makes a difference.
     fn digest(&mut self) -> Bytes<32> {
         if let Some(digest) = self.digest {
             return digest;
         }
         let mut bytes = Vec::new();
+        if let Some(membership) = &self.membership {
+            bytes.extend_from_slice(&membership.now().terms_digest(membership.mesh()));
+        }
         let members = self.membership.iter().flat_map(|membership| membership.members());
         for organisation in members.filter(|member| !self.has_misbehaved(member)) {
             bytes.extend_from_slice(organisation.as_bytes());
@@ -250,8 +252,7 @@ impl Engine {
         match (known.next(), known.next()) {
             (Some(replica), None) if replica.head().is_some() => {
                 let organisation = replica.organisation();
-                let is_followed = self.is_member(&organisation) && !self.has_misbehaved(&organisation);
-                if !is_followed || self.is_paused(&organisation) {
+                if !self.is_compared(&organisation) || self.is_paused(&organisation) {
                     return;
                 }
                 let Some(own) = Record::of(replica, salt) else { return };
@@ -290,20 +291,15 @@ impl Engine {
         self.send(now, &key, purpose, Request::Ranges { salt, ranges });
     }
 
-    /// The fingerprint of what lies in a range, and the records themselves. Of those that have left it matters that they have.
+    /// The fingerprint of what lies in a range, and the records themselves.
     fn fingerprint(&self, range: &Range, salt: u64) -> (Bytes<16>, Vec<u8>) {
-        let (mut bytes, mut digested) = (Vec::new(), Vec::new());
-        for (organisation, replica) in self.compared(range) {
+        let mut bytes = Vec::new();
+        for (_, replica) in self.compared(range) {
             if let Some(record) = Record::of(replica, salt) {
                 record.write(&mut bytes);
-                if self.is_member(organisation) {
-                    record.write(&mut digested);
-                } else {
-                    digested.extend_from_slice(&record.organisation);
-                }
             }
         }
-        let digest = blake3(&digested);
+        let digest = blake3(&bytes);
         let mut fingerprint = [0; 16];
         fingerprint.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         (Bytes(fingerprint), bytes)

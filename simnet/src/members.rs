@@ -9,6 +9,8 @@ use counterfoil_protocol::statement::{Kind, Verified};
 
 use crate::decide::fold;
 use crate::disk::{Chain, Stored};
+use crate::host::Host;
+use crate::tally::Mark;
 use crate::world::World;
 
 /// Names the statements of one chain that bear on the membership: how many there are, where the last stands, and which.
@@ -110,6 +112,19 @@ impl World {
         self.folded.borrow_mut().roll(self.mesh.as_ref(), own.into_iter(), Vec::new())
     }
 
+    /// What there is of the chain of a host to fold: what it has itself; of one that is put out, what others have of it.
+    fn to_fold<'a>(&'a self, index: usize, host: &'a Host) -> Option<(OrganisationId, &'a Chain)> {
+        let organisation = host.id();
+        let is_put_out = |index: usize| self.parted.get(&index) == Some(&Mark::Expelled);
+        if !is_put_out(index) {
+            return Some((organisation, host.disk.chains().get(&organisation)?));
+        }
+        let others =
+            self.hosts.iter().enumerate().filter(|(other, host)| host.is_honest() && !is_put_out(*other));
+        let theirs = others.filter_map(|(_, host)| host.disk.chains().get(&organisation));
+        Some((organisation, theirs.max_by_key(|chain| chain.entries.len())?))
+    }
+
     /// The members of whom there can be no doubt once all honest hosts have the same, whichever of the others' votes reach
     /// them; and the version of the terms in force.
     pub fn roll(&self) -> Roll {
@@ -121,8 +136,9 @@ impl World {
             let own: BTreeMap<OrganisationId, &Chain> = self
                 .hosts
                 .iter()
-                .filter(|host| host.is_honest() || !honest_alone)
-                .filter_map(|host| Some((host.id(), host.disk.chains().get(&host.id())?)))
+                .enumerate()
+                .filter(|(_, host)| host.is_honest() || !honest_alone)
+                .filter_map(|(index, host)| self.to_fold(index, host))
                 .collect();
             self.folded.borrow_mut().roll(
                 self.mesh.as_ref(),

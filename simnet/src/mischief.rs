@@ -140,7 +140,7 @@ pub fn perform(world: &mut World, watch: &mut Watch, action: &Action) -> Result<
         Action::SecondFace(index, shown) => second_face(world, watch, *index, shown)?,
         Action::Act(index) => act(world, *index),
         Action::Enter(index) => enter(world, *index)?,
-        Action::Admit(index) => everybody_says(world, What::Vote(*index, Ballot::Admit)),
+        Action::Admit(index) => enough_say(world, What::Vote(*index, Ballot::Admit)),
         Action::Expel(index) => {
             if may_part(world, watch, *index) {
                 world.parted.insert(*index, Mark::Expelled);
@@ -153,7 +153,7 @@ pub fn perform(world: &mut World, watch: &mut Watch, action: &Action) -> Result<
                 workload::say(world, *index, What::Leave);
             }
         }
-        Action::Amend(version) => everybody_says(world, What::Amend(*version)),
+        Action::Amend(version) => enough_say(world, What::Amend(*version)),
         Action::Pause(index, with, paused) => pause(world, *index, *with, *paused),
     }
     Ok(())
@@ -161,6 +161,23 @@ pub fn perform(world: &mut World, watch: &mut Watch, action: &Action) -> Result<
 
 fn everybody_says(world: &mut World, what: What) {
     (0..world.hosts.len()).for_each(|index| workload::say(world, index, what));
+}
+
+/// As many as it takes say it, or one more, so that each vote counts: whoever votes may be put out later.
+fn enough_say(world: &mut World, what: What) {
+    let Some(threshold) = world.mesh.as_ref().map(|(_, charter)| usize::from(charter.admission_threshold))
+    else {
+        return;
+    };
+    let mut voters: Vec<usize> = steady(world).into_iter().collect();
+    voters.retain(|index| world.hosts.get(*index).is_some_and(Host::runs));
+    let mut spare = voters.len().saturating_sub(threshold + usize::from(world.below(2) == 0));
+    while spare > 0 {
+        spare -= 1;
+        let one = usize::try_from(world.below(voters.len() as u64)).unwrap_or_default();
+        voters.swap_remove(one);
+    }
+    voters.into_iter().for_each(|index| workload::say(world, index, what));
 }
 
 /// Lets an organisation that is no founder begin: its chain, and its wish to be let in.

@@ -71,6 +71,7 @@ pub(crate) const ALICE: usize = 0;
 pub(crate) const BOB: usize = 1;
 pub(crate) const CAROL: usize = 2;
 pub(crate) const DAVE: usize = 3;
+pub(crate) const ERIN: usize = 4;
 
 pub(crate) struct Host {
     pub(crate) organisation: TestOrganisation,

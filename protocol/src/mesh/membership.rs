@@ -64,6 +64,11 @@ impl Era {
         self.version
     }
 
+    /// Names the terms in force, as [`Amendment::digest`] names those that are voted for.
+    pub fn terms_digest(&self, mesh: MeshId) -> [u8; 32] {
+        Amendment { mesh, version: self.version, terms: self.charter.terms() }.digest()
+    }
+
     /// Members: the founders in the charter's order, then the admitted by id.
     pub fn members(&self) -> &[OrganisationId] {
         &self.members
@@ -181,6 +186,12 @@ impl Membership {
     /// Whether `organisation` is a member.
     pub fn contains(&self, organisation: &OrganisationId) -> bool {
         self.now.contains(organisation)
+    }
+
+    /// Whether `organisation` is or ever was a member. Its votes count either way, so whoever is to come to the same membership
+    /// needs its chain.
+    pub fn has_admitted(&self, organisation: &OrganisationId) -> bool {
+        self.now.admitted.contains(organisation)
     }
 
     /// Votes that an admission or expulsion needs.
