@@ -8,6 +8,7 @@ import type { Seen } from "./cosignature.js";
 import { blake3In } from "./digest.js";
 import { show } from "./ids.js";
 import { type Charter, type Terms, highestThreshold } from "./payload/mesh.js";
+import { type Ballot, History, type Said, last } from "./standing.js";
 import type { Verified } from "./state.js";
 
 /** Most witnesses of one chain where the charter does not say. */
@@ -18,17 +19,16 @@ const VOTES_KEPT_MAX = 32;
 /** A second after everything that is said here. */
 const ALWAYS = (1n << 64n) - 1n;
 
-/** What one organisation says at a time, in the order of its chain; the last one counts. */
-type Said<T> = { time: bigint; what: T }[];
-type Ballot = { ballot: "admit" | "expel"; after: Hex | undefined };
 type By<T> = Map<Hex, Said<T>>;
 
-function say<T>(by: By<T>, author: Hex, time: bigint, what: T): void {
-  by.set(author, [...(by.get(author) ?? []), { time, what }].slice(-VOTES_KEPT_MAX));
-}
-
-function last<T>(said: Said<T> | undefined, until: bigint): T | undefined {
-  return said?.filter(({ time }) => time <= until).at(-1)?.what;
+function say<T>(by: By<T>, author: Hex, time: bigint, what: T, key: string): void {
+  const said = [...(by.get(author) ?? []), { time, what, key }];
+  if (said.length > VOTES_KEPT_MAX) {
+    // What says the same again adds nothing. Else what was said first is forgotten first.
+    const again = said.findIndex((one, index) => one.key === said[index - 1]?.key);
+    said.splice(Math.max(again, 0), 1);
+  }
+  by.set(author, said);
 }
 
 function inside<K, T>(map: Map<K, By<T>>, key: K): By<T> {
@@ -65,11 +65,14 @@ export class Membership {
         else this.parents.set(organisation, parent);
       } else if (payload.kind === "admission" && payload.says.mesh === mesh) {
         const { ballot, after } = payload.says;
-        say(inside(this.votes, payload.says.organisation), organisation, time, { ballot, after });
+        const votes = inside(this.votes, payload.says.organisation);
+        say(votes, organisation, time, { ballot, after }, `${ballot} ${after ?? ""}`);
       } else if (payload.kind === "amendment" && payload.says.mesh === mesh) {
-        say(inside(this.amendments, payload.says.version), organisation, time, payload.says.terms);
+        const { version, terms } = payload.says;
+        const amendments = inside(this.amendments, version);
+        say(amendments, organisation, time, terms, toHex(this.digest(version, terms)));
       } else if (payload.kind === "leave" && payload.says.mesh === mesh) {
-        say(this.departures, organisation, time, statement.id);
+        say(this.departures, organisation, time, statement.id, statement.id);
       }
     }
   }
@@ -79,7 +82,7 @@ export class Membership {
     return this.era(ALWAYS).terms;
   }
 
-  /** When a quorum of the chain's witnesses had seen a head: each counts if it was one when it signed. */
+  /** When a quorum of the chain's witnesses had seen a head: each counts if it was one when it signed, and no other decides. */
   witnessed(chain: Hex, seen: Seen): bigint | undefined {
     const inOrder = [...seen].sort(([one, at], [other, then]) =>
       at === then ? compareText(one, other) : at < then ? -1 : 1,
@@ -88,7 +91,8 @@ export class Membership {
     for (const [witness, time] of inOrder) {
       const era = this.era(time);
       const witnesses = this.witnesses(era, chain);
-      if (witnesses.includes(witness)) counted += 1;
+      if (!witnesses.includes(witness)) continue;
+      counted += 1;
       const quorum = Math.min(era.terms["witness-quorum"], witnesses.length);
       if (quorum > 0 && counted >= quorum) return time;
     }
@@ -121,7 +125,7 @@ export class Membership {
     return toHex(blake3In("counterfoil 2026 parent v1", utf8(this.parents.get(member) ?? show("org", member))));
   }
 
-  /** Terms follow terms, version by version; then those are left out who have left or whom enough members vote out. */
+  /** Terms follow terms, version by version; then those are left out who have left or whom enough members voted out. */
   private era(until: bigint): Era {
     let terms: Terms = this.charter;
     let admitted = this.admitted(terms, until);
@@ -132,12 +136,9 @@ export class Membership {
       admitted = this.admitted(terms, until);
     }
     const enough = terms["admission-threshold"];
-    const members = [...admitted].filter((member) => {
-      const left = last(this.departures.get(member), until);
-      const isExpelled = this.count(admitted, member, until, ({ ballot }) => ballot === "expel") >= enough;
-      const again = ({ ballot, after }: Ballot): boolean => ballot === "admit" && after === left;
-      return !isExpelled && (left === undefined || this.count(admitted, member, until, again) >= enough);
-    });
+    const members = [...admitted].filter((member) =>
+      this.history(admitted, member, until).isIn(this.charter.members.includes(member), enough),
+    );
     return { terms, members };
   }
 
@@ -147,19 +148,21 @@ export class Membership {
     for (let before = -1; before !== admitted.size; ) {
       before = admitted.size;
       for (const candidate of this.votes.keys()) {
-        const votes = this.count(admitted, candidate, until, ({ ballot }) => ballot === "admit");
-        if (votes >= terms["admission-threshold"]) admitted.add(candidate);
+        const history = this.history(admitted, candidate, until);
+        if (history.wasAdmitted(terms["admission-threshold"])) admitted.add(candidate);
       }
     }
     return admitted;
   }
 
-  private count(voters: Set<Hex>, about: Hex, until: bigint, isMeant: (ballot: Ballot) => boolean): number {
-    const votes = [...(this.votes.get(about) ?? [])];
-    return votes.filter(([voter, said]) => {
-      const ballot = last(said, until);
-      return ballot !== undefined && voters.has(voter) && isMeant(ballot);
-    }).length;
+  /** What was said about an organisation by then, by itself and by those whose votes count. */
+  private history(voters: Set<Hex>, about: Hex, until: bigint): History {
+    const votes = [...(this.votes.get(about) ?? [])].filter(([voter]) => voters.has(voter));
+    return new History(
+      votes.map(([, said]) => said),
+      this.departures.get(about) ?? [],
+      until,
+    );
   }
 
   /** The terms of this version that enough members ask for; of several those with the most votes. */

@@ -1,14 +1,18 @@
 //! Who is a member, and under which terms, as the statements in the members' chains say: the admission log.
 //!
 //! Nobody keeps a list. Each organisation folds the votes that it has verified: starting from the charter's founders,
-//! an organisation is a member when enough members vote for it, and new terms are in force when enough members say the
-//! same. The order of arrival plays no part; votes of organisations that were never members count nothing.
+//! an organisation is let in when the latest votes of enough members say so at one time, and put out when as many say that;
+//! what was decided stands until enough decide otherwise, so that nobody undoes it alone. New terms are in force when enough
+//! members say the same. The order of arrival plays no part; votes of organisations that were never members count nothing,
+//! and those of former members go on counting, so that nobody goes because of whoever voted for it.
 //!
 //! Where the charter says so, all votes of an organisation that has forked its chain count nothing either, earlier ones
 //! too: different members may have seen different votes of it, and must come to the same membership.
 //!
 //! The same fold over the statements made until some second gives the membership of that time, so that a head which its
 //! chain's witnesses of then had seen stays witnessed when others take their places.
+
+mod standing;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +24,8 @@ use crate::ids::{MeshId, OrganisationId, Position, StatementId, Timestamp};
 use crate::limits::VOTES_KEPT_MAX;
 use crate::statement::{Payload, Verified};
 
-use super::charter::{Admission, Amendment, Ballot, Charter, Invitation, OnFork, Terms, WITNESSES};
+use self::standing::{History, Vote, admits};
+use super::charter::{Admission, Amendment, Charter, Invitation, OnFork, Terms, WITNESSES};
 use super::witnesses::Electorate;
 
 /// A statement that bears on the membership: where it stands, and when it was made.
@@ -104,10 +109,10 @@ pub struct Membership {
     mesh: MeshId,
     founding: Arc<Charter>,
     /// By the organisation voted about, then by the voter.
-    votes: BTreeMap<OrganisationId, By<(Ballot, Option<StatementId>)>>,
+    votes: BTreeMap<OrganisationId, By<Vote>>,
     /// By version, then by the voter.
     amendments: BTreeMap<u64, By<Terms>>,
-    departures: By<()>,
+    departures: By<StatementId>,
     invitations: BTreeMap<StatementId, (OrganisationId, Invitation)>,
     parents: BTreeMap<OrganisationId, String>,
     exposed: BTreeSet<OrganisationId>,
@@ -122,15 +127,16 @@ fn last<T>(said: &Said<T>, until: Option<Timestamp>) -> Option<&(Act, T)> {
 }
 
 /// Takes in what was said at one position, once. Returns whether it is new.
-fn say<T>(said: &mut Said<T>, act: Act, what: T) -> bool {
+fn say<T: PartialEq>(said: &mut Said<T>, act: Act, what: T) -> bool {
     let place = said.partition_point(|(earlier, _)| earlier.position < act.position);
     if said.get(place).is_some_and(|(at, _)| at.position == act.position) {
         return false;
     }
     said.insert(place, (act, what));
-    // What was said first is forgotten first: it counts for the time before the rest alone.
     if said.len() > VOTES_KEPT_MAX {
-        said.remove(0);
+        // What says the same again adds nothing. Else what was said first is forgotten first.
+        let again = said.windows(2).position(|two| matches!(two, [(_, one), (_, other)] if one == other));
+        said.remove(again.map_or(0, |first| first + 1));
     }
     true
 }
@@ -265,11 +271,12 @@ impl Membership {
                     (self.times.range(next).next().copied(), witnesses, quorum)
                 }
             };
+            // A line that does not count decides nothing, even where fewer would do by then.
             if witnesses.contains(&cosignature.witness) {
                 counted.push(cosignature);
-            }
-            if quorum > 0 && counted.len() >= quorum {
-                return Some(counted);
+                if quorum > 0 && counted.len() >= quorum {
+                    return Some(counted);
+                }
             }
             era = Some((until, witnesses, quorum));
         }
@@ -344,7 +351,7 @@ impl Membership {
     }
 
     fn depart(&mut self, author: OrganisationId, act: Act) -> bool {
-        if !say(self.departures.entry(author).or_default(), act, ()) {
+        if !say(self.departures.entry(author).or_default(), act, act.statement) {
             return false;
         }
         self.times.insert(act.time);
@@ -372,8 +379,7 @@ impl Membership {
         let (votes, left) = (self.votes.get(organisation), self.left(organisation, None));
         self.members().iter().partition(|member| {
             let vote = votes.and_then(|votes| votes.get(member)).and_then(|said| last(said, None));
-            !self.is_quarantined(member)
-                && vote.is_some_and(|(_, (ballot, after))| admits(*ballot, *after, left))
+            !self.is_quarantined(member) && vote.is_some_and(|(_, vote)| admits(*vote, left))
         })
     }
 
@@ -394,7 +400,7 @@ impl Membership {
 
     fn left(&self, organisation: &OrganisationId, until: Option<Timestamp>) -> Option<StatementId> {
         let said = self.departures.get(organisation)?;
-        last(said, until).map(|(act, ())| act.statement)
+        last(said, until).map(|(_, statement)| *statement)
     }
 
     /// The invitation with this id, and the member in whose chain it stands.
@@ -434,21 +440,17 @@ impl Membership {
         admitted.contains(voter) && !is_quarantined(charter, &self.exposed, voter)
     }
 
-    /// Those of `admitted` who say `is_meant` about `organisation`, at last.
-    fn count(
+    /// What was said about an organisation until `until`, by itself and by those whose votes count.
+    fn history(
         &self,
         charter: &Charter,
         admitted: &BTreeSet<OrganisationId>,
         organisation: &OrganisationId,
         until: Option<Timestamp>,
-        is_meant: impl Fn(Ballot, Option<StatementId>) -> bool,
-    ) -> usize {
+    ) -> History {
         let votes = self.votes.get(organisation).into_iter().flatten();
-        let meant = votes.filter(|(voter, said)| {
-            last(said, until).is_some_and(|(_, (ballot, after))| is_meant(*ballot, *after))
-                && self.counts(charter, voter, admitted)
-        });
-        meant.count()
+        let votes = votes.filter(|(voter, _)| self.counts(charter, voter, admitted));
+        History::new(votes, self.departures.get(organisation), until)
     }
 
     /// Admits round by round until nothing changes: adding a member only ever adds votes that count, so the result does
@@ -457,10 +459,11 @@ impl Membership {
         let mut admitted: BTreeSet<OrganisationId> = charter.members.iter().copied().collect();
         loop {
             let before = admitted.len();
-            for candidate in self.votes.keys() {
-                let admit = |ballot, _| ballot == Ballot::Admit;
-                if !admitted.contains(candidate)
-                    && self.count(charter, &admitted, candidate, until, admit) >= threshold(charter)
+            for (candidate, votes) in &self.votes {
+                // Most have too few votes, whatever they say.
+                if votes.len() >= threshold(charter)
+                    && !admitted.contains(candidate)
+                    && self.history(charter, &admitted, candidate, until).was_admitted(threshold(charter))
                 {
                     admitted.insert(*candidate);
                 }
@@ -490,15 +493,8 @@ impl Membership {
             version = next;
         };
         let is_member = |organisation: &OrganisationId| {
-            let expel = |ballot, _| ballot == Ballot::Expel;
-            let is_expelled =
-                self.count(&charter, &admitted, organisation, until, expel) >= threshold(&charter);
-            let left = self.left(organisation, until);
-            let is_back = left.is_none() || {
-                let again = |ballot, after| admits(ballot, after, left);
-                self.count(&charter, &admitted, organisation, until, again) >= threshold(&charter)
-            };
-            !is_expelled && is_back
+            let is_founder = charter.members.contains(organisation);
+            self.history(&charter, &admitted, organisation, until).is_in(is_founder, threshold(&charter))
         };
         let founders = charter.members.iter();
         let later = admitted.iter().filter(|admitted| !charter.members.contains(admitted));
@@ -510,11 +506,6 @@ impl Membership {
         let sorted = members.iter().copied().collect();
         Era { charter, version, admitted, members, sorted, electorate: Arc::new(electorate) }
     }
-}
-
-/// Whether a vote lets in an organisation that left last by the statement `left`, if it did.
-fn admits(ballot: Ballot, after: Option<StatementId>, left: Option<StatementId>) -> bool {
-    ballot == Ballot::Admit && (left.is_none() || after == left)
 }
 
 fn threshold(charter: &Charter) -> usize {

@@ -8,6 +8,7 @@ use counterfoil_protocol::chain::SignedHead;
 use counterfoil_protocol::chain::anchor::{Anchor, AnchoredHead};
 use counterfoil_protocol::chain::cosignature::cosign;
 use counterfoil_protocol::codec::{self, Value};
+use counterfoil_protocol::digest::blake3;
 use counterfoil_protocol::identity::Organisation;
 use counterfoil_protocol::ids::{ByteString, OrganisationId, Position, StatementId, Timestamp};
 use counterfoil_protocol::mesh::{Admission, Amendment, Ballot, Charter, Join, Leave, OnFork, Terms};
@@ -118,6 +119,7 @@ pub(crate) fn all() -> Vec<Case> {
     found.push(votes());
     found.extend([1, 2].map(anchored));
     found.extend((0..6).map(moved));
+    found.extend((0..60).map(swayed));
     found
 }
 
@@ -225,6 +227,61 @@ fn moved(variant: u64) -> Case {
         wanted.push(chain.statements.last().unwrap().id());
     }
     case(&format!("moved witnesses {variant}"), &Mesh::of(chains), &Wanted::lineage(&wanted))
+}
+
+/// A mesh of six, four of them founders, that vote for and against each other, leave and are let in again as chance has it,
+/// one a second. Meanwhile two witnesses are chosen for each chain, and all others cosign the first chain's head.
+fn swayed(seed: u64) -> Case {
+    let mut chains: Vec<Chain> = (0..6).map(|n| Chain::new(200 + n)).collect();
+    let members: Vec<OrganisationId> = chains.iter().map(|chain| chain.organisation.id()).collect();
+    let charter = Charter {
+        name: "swayed".into(),
+        members: members[..4].to_vec(),
+        admission_threshold: 2,
+        witness_quorum: 1 + u16::from(seed.is_multiple_of(3)),
+        freshness_s: 600,
+        link_answer_s: 600,
+        on_fork: OnFork::Quarantine,
+        amendment_threshold: None,
+        witnesses: Some(2),
+    };
+    let mesh = chains[0].say(Kind::Charter, &charter).into();
+    let mut left = BTreeMap::new();
+    for second in 0..20u64 {
+        let chance = blake3(&[seed.to_be_bytes(), second.to_be_bytes()].concat());
+        let [author, about] = [0, 1].map(|n| usize::from(chance[n]) % 6);
+        let chain = &mut chains[author];
+        let (kind, payload) = if chance[2] < 40 {
+            (Kind::Leave, codec::encode(&Leave { mesh }).unwrap())
+        } else {
+            let ballot = if chance[2] < 150 { Ballot::Admit } else { Ballot::Expel };
+            let after = left.get(&about).copied().filter(|_| chance[3] < 200);
+            let vote = Admission { mesh, organisation: members[about], ballot, after };
+            (Kind::Admission, codec::encode(&vote).unwrap())
+        };
+        let subject = Some(chain.organisation.id());
+        let issued_at = Timestamp(1101 + second);
+        let statement = Draft { issued_at, payload, ..draft(subject, kind, &0) };
+        let statement = statement.sign(&chain.organisation.authority_key).unwrap();
+        chain.append(statement);
+        if kind == Kind::Leave {
+            left.insert(author, chain.statements.last().unwrap().id());
+        }
+    }
+    let said = vec![chains[0].say(Kind::Observation, &observation("evaluation/test", 1))];
+    let head = chains[0].sign(0);
+    let lines = (1..6).map(|n| {
+        let key = chains[n].organisation.witness_key.as_ref();
+        let at = Timestamp(1102 + u64::from(blake3(&seed.to_be_bytes())[n] % 20));
+        cosign(members[n], key, at, head.note().text()).unwrap().line.to_text()
+    });
+    chains[0].cosignatures = lines.collect();
+    let mut wanted = said;
+    for chain in &mut chains[1..] {
+        chain.sign(0);
+        wanted.push(chain.statements.last().unwrap().id());
+    }
+    case(&format!("swayed {seed}"), &Mesh::of(chains), &Wanted::lineage(&wanted))
 }
 
 /// Statements that refer to statements which the writer does not know.

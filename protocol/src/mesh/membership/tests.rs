@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mesh::charter::Ballot;
 
 fn org(n: u8) -> OrganisationId {
     OrganisationId::from_bytes([n; 32])
@@ -71,14 +72,55 @@ fn two_of_three_admit_and_one_does_not() {
 }
 
 #[test]
-fn expulsion_needs_the_threshold_and_a_later_vote_replaces_an_earlier_one() {
+fn expulsion_needs_the_threshold_and_so_does_coming_back() {
     let mut m = membership();
     assert!(!vote(&mut m, 0, 3, 2, Ballot::Expel));
     assert!(vote(&mut m, 1, 3, 2, Ballot::Expel));
     assert!(!m.contains(&org(2)));
     assert!(!vote(&mut m, 1, 2, 2, Ballot::Admit), "an older vote changes nothing");
-    assert!(vote(&mut m, 1, 4, 2, Ballot::Admit));
+    assert!(!vote(&mut m, 1, 4, 2, Ballot::Admit), "one who changes its mind undoes nothing");
+    assert!(vote(&mut m, 0, 5, 2, Ballot::Admit));
     assert!(m.contains(&org(2)));
+}
+
+#[test]
+fn who_voted_for_a_member_cannot_put_it_out_alone() {
+    let mut m = membership();
+    vote(&mut m, 0, 1, 3, Ballot::Admit);
+    assert!(vote(&mut m, 1, 2, 3, Ballot::Admit));
+    assert!(!vote(&mut m, 0, 3, 3, Ballot::Expel));
+    assert!(m.contains(&org(3)));
+    // Nor by saying it so often that its first vote is forgotten.
+    for position in 4..200 {
+        vote(&mut m, 0, position, 3, Ballot::Expel);
+    }
+    assert!(m.contains(&org(3)));
+    assert!(vote(&mut m, 2, 9, 3, Ballot::Expel));
+    assert!(!m.contains(&org(3)));
+}
+
+#[test]
+fn a_vote_that_was_taken_back_before_there_were_enough_admits_nobody() {
+    let mut m = membership();
+    vote(&mut m, 0, 1, 3, Ballot::Admit);
+    vote(&mut m, 0, 2, 3, Ballot::Expel);
+    assert!(!vote(&mut m, 1, 3, 3, Ballot::Admit));
+    assert!(!m.contains(&org(3)) && !m.has_admitted(&org(3)));
+    assert!(vote(&mut m, 2, 4, 3, Ballot::Admit));
+    assert!(m.contains(&org(3)));
+}
+
+#[test]
+fn nobody_goes_because_of_whoever_voted_for_it() {
+    let mut m = membership();
+    for (voter, position, about) in [(0, 1, 3), (1, 1, 3), (0, 2, 4), (3, 2, 4)] {
+        vote(&mut m, voter, position, about, Ballot::Admit);
+    }
+    assert_eq!(m.members(), [org(0), org(1), org(2), org(3), org(4)]);
+    vote(&mut m, 0, 5, 3, Ballot::Expel);
+    vote(&mut m, 1, 5, 3, Ballot::Expel);
+    assert_eq!(m.members(), [org(0), org(1), org(2), org(4)]);
+    assert!(m.has_admitted(&org(3)) && !m.has_admitted(&org(5)));
 }
 
 #[test]
@@ -95,6 +137,8 @@ fn whoever_left_is_out_at_once_and_comes_back_by_votes_that_name_the_departure()
     assert!(!m.contains(&org(3)), "votes that do not know of the departure count nothing");
     vote_after(&mut m, 0, 7, 3, Ballot::Admit, left);
     assert!(vote_after(&mut m, 1, 7, 3, Ballot::Admit, left));
+    assert!(m.contains(&org(3)));
+    assert!(!vote(&mut m, 1, 8, 3, Ballot::Expel), "one of the two cannot put it out again alone");
     assert!(m.contains(&org(3)));
     assert!(m.depart(org(0), act(0, 9)), "a founder may leave too");
     assert_eq!(m.members(), [org(1), org(2), org(3)]);
@@ -153,6 +197,12 @@ fn a_head_that_its_witnesses_of_then_had_seen_stays_witnessed() {
     let later = [line(2, 1040), line(9, 1041)];
     assert_eq!(m.witnessed(&org(0), &later), None, "neither is a witness any more");
     assert_eq!(m.witnessed(&org(0), &[line(1, 1040)]), Some(Timestamp(1040)), "one other member is left");
+    let one_before = [line(1, 1020), line(9, 1041)];
+    assert_eq!(
+        m.witnessed(&org(0), &one_before),
+        None,
+        "a stranger's line changes nothing, though one would do by then"
+    );
 }
 
 #[test]
