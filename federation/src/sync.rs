@@ -231,9 +231,10 @@ impl Engine {
         let head = Head::parse(announcement.head.0.as_slice()).map_err(|_| "it announced what is no head")?;
         let organisation = head.organisation();
         let done = |judgement| Ok(Taken { organisation, judgement, head: None, is_news: false });
-        // Of those that are no members any more, others may have votes that are not here.
-        let is_followed =
-            self.is_member(&organisation) || told == Told::Compared && self.is_compared(&organisation);
+        // Of those that are no members any more, others may have votes that are not here: what comparisons bring, and the answers
+        // to what is asked because of them.
+        let is_asked_for = !matches!(told, Told::Gossip(_)) && self.is_compared(&organisation);
+        let is_followed = self.is_member(&organisation) || is_asked_for;
         if !is_followed || self.is_paused(&organisation) {
             return done(Judgement::Ignore);
         }

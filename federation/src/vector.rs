@@ -80,9 +80,8 @@ impl Engine {
         Range { from: 0, to: u64::MAX, fingerprint: Bytes([0; 16]) }
     }
 
-    /// One digest over the terms, the members, their heads with the witnesses of these, and who contradicts itself. It is the
-    /// same with all who know the same; what they have of the chains of those that are no members any more is compared where it
-    /// makes a difference.
+    /// One digest over the terms, all who are or were members, their heads with the witnesses of these, and who contradicts itself.
+    /// It is the same with all who know the same.
     fn digest(&mut self) -> Bytes<32> {
         if let Some(digest) = self.digest {
             return digest;
@@ -91,9 +90,10 @@ impl Engine {
         if let Some(membership) = &self.membership {
             bytes.extend_from_slice(&membership.now().terms_digest(membership.mesh()));
         }
-        let members = self.membership.iter().flat_map(|membership| membership.members());
-        for organisation in members.filter(|member| !self.has_misbehaved(member)) {
+        let admitted = self.membership.iter().flat_map(|membership| membership.now().admitted());
+        for organisation in admitted.filter(|organisation| !self.has_misbehaved(organisation)) {
             bytes.extend_from_slice(organisation.as_bytes());
+            bytes.push(u8::from(self.is_member(organisation)));
             let replica = self.replicas.get(organisation);
             let known = replica.and_then(|replica| Some((replica, replica.head()?)));
             bytes.push(u8::from(known.is_some()));

@@ -84,6 +84,11 @@ impl Era {
         self.sorted.contains(organisation)
     }
 
+    /// All who are or were members, by id.
+    pub const fn admitted(&self) -> &BTreeSet<OrganisationId> {
+        &self.admitted
+    }
+
     /// The members among whom each chain's witnesses are chosen.
     pub const fn electorate(&self) -> &Arc<Electorate> {
         &self.electorate
