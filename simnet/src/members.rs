@@ -23,8 +23,6 @@ pub struct Roll {
     pub members: BTreeSet<OrganisationId>,
     /// Which version of the terms is in force.
     pub version: u64,
-    /// Those that have left and were not let in again.
-    pub gone: BTreeSet<OrganisationId>,
 }
 
 /// What was folded already: hosts that have the same votes know the same members.
@@ -89,8 +87,7 @@ impl Folded {
             membership.expose(*organisation);
         }
         let members = membership.members().iter().copied().collect();
-        let gone = membership.departed().filter(|id| !membership.contains(id)).copied().collect();
-        let roll = Arc::new(Roll { members, version: membership.now().version(), gone });
+        let roll = Arc::new(Roll { members, version: membership.now().version() });
         self.rolls.insert(name, roll.clone());
         Some(roll)
     }
@@ -147,11 +144,10 @@ impl World {
             )
         });
         let (Some(one), Some(other)) = (both.next(), both.next()) else {
-            return Roll { members: BTreeSet::new(), version: 0, gone: BTreeSet::new() };
+            return Roll { members: BTreeSet::new(), version: 0 };
         };
         let members = one.members.intersection(&other.members).copied().collect();
-        let gone = one.gone.union(&other.gone).copied().collect();
-        Roll { members, version: one.version.min(other.version), gone }
+        Roll { members, version: one.version.min(other.version) }
     }
 
     /// A host that starts goes by what is on its disk: who is a member by that is an outsider no more, until it is told anew.

@@ -9,7 +9,7 @@ use counterfoil_protocol::ids::{OrganisationId, TreeSize};
 use crate::canary::{Canary, Moment};
 use crate::checkers::restart::{Lasting, Standing};
 use crate::checkers::{
-    Violation, bounds, chains, convergence, decisions, departures, misbehaviour, recall_reach, restart,
+    Violation, bounds, chains, convergence, decisions, membership, misbehaviour, recall_reach, restart,
     violation,
 };
 use crate::disk::Chain;
@@ -34,21 +34,21 @@ fn running(world: &World) -> Vec<usize> {
     world.honest().into_iter().filter(counts).collect()
 }
 
-/// What is missing until every honest host has every honest organisation's head, and knows of every member that has left.
+/// What is missing until every honest host has every honest organisation's head, and knows the same members and terms.
 fn missing(world: &World) -> Option<Violation> {
     let honest: BTreeSet<usize> = running(world).into_iter().collect();
     let organisations: BTreeSet<OrganisationId> =
         honest.iter().filter_map(|index| world.hosts.get(*index)).map(|host| host.id()).collect();
     let heads: Vec<_> = world.heads().into_iter().filter(|(index, _)| honest.contains(index)).collect();
-    convergence(&heads, &organisations).or_else(|| still_members(world, &honest))
+    convergence(&heads, &organisations).or_else(|| other_members(world, &honest))
 }
 
-/// Who is a member by the votes on one of these disks, and has left by those on another.
-fn still_members(world: &World, hosts: &BTreeSet<usize>) -> Option<Violation> {
+/// Who is a member by the votes on one of these disks, and none by those on another.
+fn other_members(world: &World, hosts: &BTreeSet<usize>) -> Option<Violation> {
     let rolls: Vec<_> = hosts.iter().filter_map(|index| Some((*index, world.roll_of(*index)?))).collect();
     let proofs = proofs(world);
     let misbehaved = proofs.iter().flat_map(|(_, proofs)| proofs.keys().copied()).collect();
-    departures(&rolls, &misbehaved)
+    membership(&rolls, &misbehaved)
 }
 
 /// Lets time pass until nothing is missing. Gives how much passed.

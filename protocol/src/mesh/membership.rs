@@ -398,11 +398,6 @@ impl Membership {
         self.left(organisation, None)
     }
 
-    /// Those that have left at some time; they may have been let in again since.
-    pub fn departed(&self) -> impl Iterator<Item = &OrganisationId> {
-        self.departures.keys()
-    }
-
     fn left(&self, organisation: &OrganisationId, until: Option<Timestamp>) -> Option<StatementId> {
         let said = self.departures.get(organisation)?;
         last(said, until).map(|(_, statement)| *statement)

@@ -69,13 +69,21 @@ pub fn convergence(
     })
 }
 
-/// Nobody takes for a member who has left, as another host has it. Those that contradict themselves are left out: what they say
-/// need not reach everybody.
-pub fn departures(hosts: &[(usize, Arc<Roll>)], misbehaved: &BTreeSet<OrganisationId>) -> Option<Violation> {
-    let gone: BTreeSet<_> = hosts.iter().flat_map(|(_, roll)| roll.gone.difference(misbehaved)).collect();
+/// All know the same members and the same terms. Those that contradict themselves are left out: what they say need not reach
+/// everybody.
+pub fn membership(hosts: &[(usize, Arc<Roll>)], misbehaved: &BTreeSet<OrganisationId>) -> Option<Violation> {
+    let (first, reference) = hosts.first()?;
     hosts.iter().find_map(|(host, roll)| {
-        let still = gone.iter().find(|id| roll.members.contains(id))?;
-        Some(violation("convergence", format!("host {host} does not know that {still} has left")))
+        let mut differ = roll.members.symmetric_difference(&reference.members);
+        let text = match differ.find(|organisation| !misbehaved.contains(organisation)) {
+            Some(one) => format!("hosts {first} and {host} do not agree on whether {one} is a member"),
+            None if roll.version != reference.version => {
+                let (one, other) = (reference.version, roll.version);
+                format!("host {first} is under version {one} of the terms, and host {host} under {other}")
+            }
+            None => return None,
+        };
+        Some(violation("convergence", text))
     })
 }
 
@@ -101,22 +109,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_left_is_a_member_with_nobody_but_who_contradicts_itself() {
+    fn all_know_the_same_members_and_terms_but_for_those_that_contradict_themselves() {
         let org = |n: u8| OrganisationId::from_bytes([n; 32]);
-        let roll = |members: &[u8], gone: &[u8]| {
-            let set = |of: &[u8]| of.iter().map(|n| org(*n)).collect();
-            Arc::new(Roll { members: set(members), version: 0, gone: set(gone) })
+        let roll = |members: &[u8], version: u64| {
+            Arc::new(Roll { members: members.iter().map(|n| org(*n)).collect(), version })
         };
         let found = |rolls: &[(usize, Arc<Roll>)], misbehaved: &[u8]| {
             let misbehaved = misbehaved.iter().map(|n| org(*n)).collect();
-            departures(rolls, &misbehaved).map(|found| found.text)
+            membership(rolls, &misbehaved).map(|found| found.text)
         };
-        let (before, after) = (roll(&[1, 2], &[]), roll(&[1], &[2]));
-        assert_eq!(found(&[(4, before.clone()), (5, before.clone())], &[]), None);
-        assert_eq!(found(&[(4, after.clone()), (5, after.clone())], &[]), None);
-        let text = format!("host 5 does not know that {} has left", org(2));
-        assert_eq!(found(&[(4, after.clone()), (5, before.clone())], &[]), Some(text));
-        assert_eq!(found(&[(4, after), (5, before)], &[2]), None);
+        let (two, one) = (roll(&[1, 2], 0), roll(&[1], 0));
+        assert_eq!(found(&[(4, two.clone()), (5, two.clone())], &[]), None);
+        let text = Some(format!("hosts 4 and 5 do not agree on whether {} is a member", org(2)));
+        assert_eq!(found(&[(4, one.clone()), (5, two.clone())], &[]), text);
+        assert_eq!(found(&[(4, two.clone()), (5, one.clone())], &[]), text);
+        assert_eq!(found(&[(4, one.clone()), (5, two)], &[2]), None);
+        let text = Some("host 4 is under version 0 of the terms, and host 5 under 1".to_owned());
+        assert_eq!(found(&[(4, one), (5, roll(&[1], 1))], &[]), text);
     }
 
     #[test]
