@@ -197,3 +197,6 @@ fn gossip(mesh: &MeshId) -> Result<Gossip, String> {
     }
     Ok(gossip)
 }
+
+#[cfg(test)]
+mod tests;
