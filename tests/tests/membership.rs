@@ -20,9 +20,13 @@ const NEWCOMER: usize = 3;
 /// The founder that leaves.
 const LEAVER: usize = 2;
 
-fn is_member(fleet: &Fleet, number: usize, about: usize) -> bool {
+fn view(fleet: &Fleet, number: usize, about: usize) -> MemberView {
     let members: Vec<MemberView> = fleet.nodes[number].client().get("/v1/mesh/members").unwrap();
-    members.iter().any(|one| one.member && one.organisation.to_string() == fleet.ids[about])
+    members.into_iter().find(|one| one.organisation.to_string() == fleet.ids[about]).unwrap()
+}
+
+fn is_member(fleet: &Fleet, number: usize, about: usize) -> bool {
+    view(fleet, number, about).member
 }
 
 /// Statements go to and fro between members.
@@ -137,9 +141,16 @@ fn who_is_put_out_or_leaves_is_told_nothing_more_and_heard_no_more() {
     fleet.settle(PATIENCE).unwrap();
     round(&fleet, &[0, 1, LEAVER, NEWCOMER]);
 
-    for founder in [0, 1] {
-        fleet.nodes[founder].run(&["mesh", "expel", &id]).unwrap();
-    }
+    // One of the two that let it in cannot put it out alone.
+    fleet.nodes[0].run(&["mesh", "expel", &id]).unwrap();
+    let is_told = || match view(&fleet, 1, NEWCOMER) {
+        MemberView { member: true, against, .. } if against.len() == 1 => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    until(PATIENCE, is_told).unwrap();
+    round(&fleet, &[0, 1, LEAVER, NEWCOMER]);
+    fleet.nodes[1].run(&["mesh", "expel", &id]).unwrap();
+    assert!(view(&fleet, 1, NEWCOMER).former);
     Parting::new(&fleet, NEWCOMER, &[0, 1, LEAVER]).holds(&fleet);
 
     fleet.nodes[LEAVER].run(&["mesh", "leave"]).unwrap();

@@ -48,7 +48,7 @@ pub(super) enum Mesh {
         /// Its id, an unambiguous prefix, or its name
         organisation: String,
     },
-    /// List members, and those that ask to be
+    /// List members, those that were, and those that ask to be
     Members,
     /// Accept another organisation's authorities for some claims
     Recognise(Recognise),
@@ -237,20 +237,27 @@ fn vote(context: &Context, organisation: String, ballot: Ballot) -> anyhow::Resu
     let about = all.iter().find(|one| {
         one.organisation.to_string() == organisation || one.name.as_deref() == Some(organisation.as_str())
     });
-    if let (Some(about), Ballot::Admit) = (about, ballot) {
-        if about.member {
-            context.out.detail("it is a member");
-        } else {
-            let missing: Vec<String> = all
-                .iter()
-                .filter(|one| one.member && !about.votes.contains(&one.organisation))
-                .map(|one| one.name.clone().unwrap_or_else(|| one.organisation.short()))
-                .collect();
-            let (have, need) = (about.votes.len(), about.needed);
-            context.out.detail(format!("{have} of {need} votes; not voted yet: {}", missing.join(", ")));
-        }
+    if let Some(about) = about {
+        context.out.detail(tally(about, ballot, &all));
     }
     context.out.value(&said)
+}
+
+/// What has come of the votes about an organisation.
+fn tally(about: &MemberView, ballot: Ballot, all: &[MemberView]) -> String {
+    let (said, is_decided, outcome) = match ballot {
+        Ballot::Admit => (&about.votes, about.member, "it is a member"),
+        Ballot::Expel => (&about.against, !about.member, "it is no member any more"),
+    };
+    if is_decided {
+        return outcome.to_owned();
+    }
+    let missing = all.iter().filter(|one| one.member && !said.contains(&one.organisation));
+    // Nobody is asked to vote itself out.
+    let missing = missing.filter(|one| one.organisation != about.organisation);
+    let missing: Vec<String> =
+        missing.map(|one| one.name.clone().unwrap_or_else(|| one.organisation.short())).collect();
+    format!("{} of {} votes; not voted yet: {}", said.len(), about.needed, missing.join(", "))
 }
 
 /// The terms, one line for each.
@@ -317,13 +324,15 @@ fn members(context: &Context) -> anyhow::Result<()> {
     let all: Vec<MemberView> = context.client.get("/v1/mesh/members")?;
     for one in &all {
         let name = one.name.clone().unwrap_or_else(|| "(not introduced)".into());
+        let of = |votes: &[OrganisationId]| format!("{} of {} votes", votes.len(), one.needed);
         let standing = match (one.misbehaved, one.member) {
             (true, _) => "forked".to_owned(),
-            (_, true) => "member".to_owned(),
-            _ if one.invited_by.is_some() => {
-                format!("asks, invited, {} of {} votes", one.votes.len(), one.needed)
-            }
-            _ => format!("asks, {} of {} votes", one.votes.len(), one.needed),
+            (_, true) if one.against.is_empty() => "member".to_owned(),
+            (_, true) => format!("member, {} to put it out", of(&one.against)),
+            _ if one.former && one.votes.is_empty() => "was a member".to_owned(),
+            _ if one.former => format!("was a member, {}", of(&one.votes)),
+            _ if one.invited_by.is_some() => format!("asks, invited, {}", of(&one.votes)),
+            _ => format!("asks, {}", of(&one.votes)),
         };
         let connected = if one.connected { "connected" } else { "" };
         context.out.line(format!("{name:<28} {standing:<22} {connected:<10} {}", one.organisation));
@@ -351,5 +360,36 @@ impl Create {
         context.out.done(format!("founded {:?}, {}", entered.name, entered.mesh));
         context.out.next("counterfoil mesh invite");
         context.out.value(&entered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(n: u8, votes: &[u8], against: &[u8]) -> MemberView {
+        let ids = |of: &[u8]| of.iter().map(|n| OrganisationId::from_bytes([*n; 32])).collect();
+        MemberView {
+            organisation: OrganisationId::from_bytes([n; 32]),
+            name: Some(format!("number {n}")),
+            member: true,
+            former: false,
+            votes: ids(votes),
+            against: ids(against),
+            needed: 2,
+            connected: true,
+            misbehaved: false,
+            invited_by: None,
+        }
+    }
+
+    #[test]
+    fn whoever_votes_hears_what_has_come_of_it() {
+        let all = [member(1, &[], &[]), member(2, &[], &[]), member(3, &[1, 2], &[2])];
+        assert_eq!(tally(&all[2], Ballot::Expel, &all), "1 of 2 votes; not voted yet: number 1");
+        assert_eq!(tally(&all[2], Ballot::Admit, &all), "it is a member");
+        let out = MemberView { member: false, former: true, ..member(3, &[2], &[1, 2]) };
+        assert_eq!(tally(&out, Ballot::Expel, &all[..2]), "it is no member any more");
+        assert_eq!(tally(&out, Ballot::Admit, &all[..2]), "1 of 2 votes; not voted yet: number 1");
     }
 }

@@ -85,7 +85,7 @@ pub struct MeshEntered {
     pub invited_by: Option<OrganisationId>,
 }
 
-/// One member, or one that asks to be.
+/// One member, or one that was or asks to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MemberView {
     /// The organisation.
@@ -95,9 +95,15 @@ pub struct MemberView {
     pub name: Option<String>,
     /// Whether it is a member.
     pub member: bool,
-    /// Members that voted for it, where it was not a founder.
+    /// Whether it was one, and left or was put out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub former: bool,
+    /// Those that vote for it, where it was not a founder.
     pub votes: Vec<OrganisationId>,
-    /// How many votes an admission needs.
+    /// Those that vote for putting it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub against: Vec<OrganisationId>,
+    /// How many votes it takes to let it in or put it out.
     pub needed: usize,
     /// Whether a peer of it is connected.
     pub connected: bool,
@@ -312,7 +318,7 @@ impl Node {
         self.say(Say::new(Kind::Recognition, recognition)?)
     }
 
-    /// Members, and those that ask to be.
+    /// Members, those that were, and those that ask to be.
     ///
     /// # Errors
     /// [`ServiceError`].
@@ -321,6 +327,7 @@ impl Node {
         let Some(membership) = &view.membership else { return Ok(Vec::new()) };
         let names = Self::names(&view);
         let mut all: Vec<OrganisationId> = membership.members().to_vec();
+        all.extend(membership.now().admitted());
         all.extend(membership.candidates());
         all.extend(view.candidates.iter().copied());
         let mut seen = std::collections::BTreeSet::new();
@@ -329,7 +336,9 @@ impl Node {
             organisation,
             name: names.get(&organisation).cloned(),
             member: membership.contains(&organisation),
-            votes: membership.tally(&organisation).0,
+            former: membership.has_admitted(&organisation) && !membership.contains(&organisation),
+            votes: membership.voted(&organisation, Ballot::Admit),
+            against: membership.voted(&organisation, Ballot::Expel),
             needed: membership.threshold(),
             connected: view.peers.iter().any(|peer| peer.organisation == Some(organisation)),
             misbehaved: view.misbehaved.contains(&organisation),

@@ -25,7 +25,7 @@ use crate::limits::VOTES_KEPT_MAX;
 use crate::statement::{Payload, Verified};
 
 use self::standing::{History, Vote, admits};
-use super::charter::{Admission, Amendment, Charter, Invitation, OnFork, Terms, WITNESSES};
+use super::charter::{Admission, Amendment, Ballot, Charter, Invitation, OnFork, Terms, WITNESSES};
 use super::witnesses::Electorate;
 
 /// A statement that bears on the membership: where it stands, and when it was made.
@@ -379,13 +379,17 @@ impl Membership {
         changed
     }
 
-    /// Members that have voted to admit `organisation`, and those that have not.
-    pub fn tally(&self, organisation: &OrganisationId) -> (Vec<OrganisationId>, Vec<OrganisationId>) {
-        let (votes, left) = (self.votes.get(organisation), self.left(organisation, None));
-        self.members().iter().partition(|member| {
-            let vote = votes.and_then(|votes| votes.get(member)).and_then(|said| last(said, None));
-            !self.is_quarantined(member) && vote.is_some_and(|(_, vote)| admits(*vote, left))
-        })
+    /// Those whose votes count, and whose latest vote about `organisation` is this.
+    pub fn voted(&self, organisation: &OrganisationId, ballot: Ballot) -> Vec<OrganisationId> {
+        let left = self.left(organisation, None);
+        let is_meant =
+            |vote: Vote| if ballot == Ballot::Admit { admits(vote, left) } else { vote.0 == ballot };
+        let votes = self.votes.get(organisation).into_iter().flatten();
+        let meant = votes.filter(|(voter, said)| {
+            self.counts(&self.now.charter, voter, &self.now.admitted)
+                && last(said, None).is_some_and(|(_, vote)| is_meant(*vote))
+        });
+        meant.map(|(voter, _)| *voter).collect()
     }
 
     /// Organisations that have votes but are not members.

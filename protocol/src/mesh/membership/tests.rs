@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mesh::charter::Ballot;
 
 fn org(n: u8) -> OrganisationId {
     OrganisationId::from_bytes([n; 32])
@@ -64,7 +63,7 @@ fn amend(m: &mut Membership, voter: u8, position: u64, version: u64, terms: Term
 fn two_of_three_admit_and_one_does_not() {
     let mut m = membership();
     assert!(!vote(&mut m, 2, 1, 3, Ballot::Admit));
-    assert_eq!(m.tally(&org(3)), (vec![org(2)], vec![org(0), org(1)]));
+    assert_eq!(m.voted(&org(3), Ballot::Admit), [org(2)]);
     assert_eq!(m.candidates(), [org(3)]);
     assert!(vote(&mut m, 1, 2, 3, Ballot::Admit));
     assert_eq!(m.members(), [org(0), org(1), org(2), org(3)]);
@@ -90,6 +89,8 @@ fn who_voted_for_a_member_cannot_put_it_out_alone() {
     assert!(vote(&mut m, 1, 2, 3, Ballot::Admit));
     assert!(!vote(&mut m, 0, 3, 3, Ballot::Expel));
     assert!(m.contains(&org(3)));
+    let both = [Ballot::Admit, Ballot::Expel].map(|ballot| m.voted(&org(3), ballot));
+    assert_eq!(both, [vec![org(1)], vec![org(0)]]);
     // Nor by saying it so often that its first vote is forgotten.
     for position in 4..200 {
         vote(&mut m, 0, position, 3, Ballot::Expel);
@@ -224,7 +225,7 @@ fn a_quarantined_members_votes_count_nothing_whenever_the_proof_arrives() {
         assert_eq!(m.members(), [org(0), org(1), org(2)], "exposed after {n} votes");
         assert!(m.is_quarantined(&org(0)));
         assert_eq!(m.witness_quorum(&org(1)), 1);
-        assert_eq!(m.tally(&org(8)), (vec![org(1)], vec![org(0), org(2)]));
+        assert_eq!(m.voted(&org(8), Ballot::Admit), [org(1)]);
         let m = after(n, OnFork::Keep);
         assert_eq!(m.members(), [org(0), org(1), org(2), org(6), org(7), org(8)]);
     }
