@@ -157,20 +157,44 @@ impl World {
             return;
         }
         let had = host.outsiders.get(&reader.id()).map(|had| had.get(&organisation).copied());
-        if let Some(had) = had
-            && !had.unwrap_or(TreeSize(0)).contains(position)
-        {
-            let what = format!("entries of {organisation} from {position} on, as no member");
-            // Votes that came since the disks were looked at may have let it in.
-            self.suspects.push(Leak { from, to, what });
+        if had.is_none_or(|had| had.unwrap_or(TreeSize(0)).contains(position)) {
+            return;
         }
+        // Since the disks were looked at, it may have been let in and put out again: a proof takes votes away, and others come.
+        if self.roll_of(from).is_some_and(|roll| roll.members.contains(&reader.id())) {
+            return;
+        }
+        let what = format!("entries of {organisation} from {position} on, as no member");
+        // Votes that are not on disk yet may have let it in.
+        self.suspects.push(Leak { from, to, what });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use counterfoil_federation::effect::ExchangeId;
     use counterfoil_federation::message::{Request, Response, encode};
+
+    #[test]
+    fn who_was_let_in_again_since_the_disks_were_looked_at_is_no_suspect() {
+        let mut world = crate::story::mesh(1, 3).unwrap();
+        let (channel, exchange, author) = (ChannelId(9), ExchangeId(9), world.hosts[0].id());
+        let member = world.hosts[1].id();
+        world.channels.insert(channel, (1, exchange));
+        let suspects = |world: &mut World| {
+            world.serves(0, channel, author, Position(1));
+            world.suspects.len()
+        };
+        assert_eq!(suspects(&mut world), 0, "nobody took it for an outsider");
+        world.hosts[0].outsiders.insert(member, BTreeMap::new());
+        assert_eq!(suspects(&mut world), 0, "the votes on disk say that it is a member");
+        let (mesh, mut charter) = world.mesh().cloned().unwrap();
+        charter.members.retain(|one| *one != member);
+        world.set_mesh(mesh, charter);
+        world.folded = std::cell::RefCell::default();
+        assert_eq!(suspects(&mut world), 1);
+    }
 
     #[test]
     fn kinds_are_read_from_the_bytes() {
